@@ -1,0 +1,126 @@
+package channel
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Durability says what an acknowledged publication survives.
+type Durability string
+
+// The durabilities of history_durability.
+const (
+	Disk   Durability = "disk"   // fsynced before the reply; the default
+	Memory Durability = "memory" // in RAM, gone with the process
+)
+
+// RecoveryMode says what a returning subscriber is given.
+type RecoveryMode string
+
+// The modes of force_recovery_mode.
+const (
+	RecoverStream RecoveryMode = "stream" // every missed publication, or none
+	RecoverCache  RecoveryMode = "cache"  // only the latest publication
+)
+
+// Options are what a namespace sets for its channels. Everything is off in the
+// zero value. Names and meanings are Centrifugo's where it has them.
+type Options struct {
+	HistorySize       int           `koanf:"history_size" json:"history_size"`               // publications kept per channel; 0: no history
+	HistoryTTL        time.Duration `koanf:"history_ttl" json:"history_ttl"`                 // how long a publication is kept; 0: no history
+	HistoryMetaTTL    time.Duration `koanf:"history_meta_ttl" json:"history_meta_ttl"`       // how long an idle channel keeps epoch and offset; 0: DefaultHistoryMetaTTL
+	HistoryDurability Durability    `koanf:"history_durability" json:"history_durability"`   // "": Disk
+	AllowPositioning  bool          `koanf:"allow_positioning" json:"allow_positioning"`     // clients may ask for positions
+	ForcePositioning  bool          `koanf:"force_positioning" json:"force_positioning"`     // every subscription is positioned
+	AllowRecovery     bool          `koanf:"allow_recovery" json:"allow_recovery"`           // clients may ask for recovery
+	ForceRecovery     bool          `koanf:"force_recovery" json:"force_recovery"`           // every subscription recovers
+	ForceRecoveryMode RecoveryMode  `koanf:"force_recovery_mode" json:"force_recovery_mode"` // "": RecoverStream
+
+	Presence           bool `koanf:"presence" json:"presence"`
+	JoinLeave          bool `koanf:"join_leave" json:"join_leave"`
+	ForcePushJoinLeave bool `koanf:"force_push_join_leave" json:"force_push_join_leave"` // push joins and leaves unasked
+
+	AllowSubscribeForClient    bool `koanf:"allow_subscribe_for_client" json:"allow_subscribe_for_client"`
+	AllowSubscribeForAnonymous bool `koanf:"allow_subscribe_for_anonymous" json:"allow_subscribe_for_anonymous"`
+	AllowPublishForClient      bool `koanf:"allow_publish_for_client" json:"allow_publish_for_client"`
+	AllowPublishForSubscriber  bool `koanf:"allow_publish_for_subscriber" json:"allow_publish_for_subscriber"`
+	AllowPublishForAnonymous   bool `koanf:"allow_publish_for_anonymous" json:"allow_publish_for_anonymous"`
+	AllowPresenceForClient     bool `koanf:"allow_presence_for_client" json:"allow_presence_for_client"`
+	AllowPresenceForSubscriber bool `koanf:"allow_presence_for_subscriber" json:"allow_presence_for_subscriber"`
+	AllowPresenceForAnonymous  bool `koanf:"allow_presence_for_anonymous" json:"allow_presence_for_anonymous"`
+	AllowHistoryForClient      bool `koanf:"allow_history_for_client" json:"allow_history_for_client"`
+	AllowHistoryForSubscriber  bool `koanf:"allow_history_for_subscriber" json:"allow_history_for_subscriber"`
+	AllowHistoryForAnonymous   bool `koanf:"allow_history_for_anonymous" json:"allow_history_for_anonymous"`
+
+	ChannelRegex string `koanf:"channel_regex" json:"channel_regex"` // RE2, matched against the name after "namespace:"; "": any
+}
+
+// DefaultHistoryMetaTTL is how long an idle channel keeps its epoch and offset.
+const DefaultHistoryMetaTTL = 30 * 24 * time.Hour
+
+// Limits of one namespace's history.
+const (
+	MaxHistorySize = 1_000_000
+	MaxHistoryTTL  = 10 * 365 * 24 * time.Hour
+)
+
+// HasHistory reports whether publications are kept.
+func (o *Options) HasHistory() bool { return o.HistorySize > 0 && o.HistoryTTL > 0 }
+
+// Durability is the history_durability with its default.
+func (o *Options) Durability() Durability {
+	if o.HistoryDurability == "" {
+		return Disk
+	}
+	return o.HistoryDurability
+}
+
+// MetaTTL is the history_meta_ttl with its default; never below the history_ttl.
+func (o *Options) MetaTTL() time.Duration {
+	ttl := o.HistoryMetaTTL
+	if ttl == 0 {
+		ttl = DefaultHistoryMetaTTL
+	}
+	return max(ttl, o.HistoryTTL)
+}
+
+// RecoveryMode is the force_recovery_mode with its default.
+func (o *Options) RecoveryMode() RecoveryMode {
+	if o.ForceRecoveryMode == "" {
+		return RecoverStream
+	}
+	return o.ForceRecoveryMode
+}
+
+// Check reports the first option that contradicts another or its range.
+func (o *Options) Check() error {
+	switch {
+	case o.HistorySize < 0 || o.HistorySize > MaxHistorySize:
+		return fmt.Errorf("history_size %d: must be 0 to %d", o.HistorySize, MaxHistorySize)
+	case o.HistoryTTL < 0 || o.HistoryTTL > MaxHistoryTTL:
+		return fmt.Errorf("history_ttl %s: must be 0 to %s", o.HistoryTTL, MaxHistoryTTL)
+	case (o.HistorySize > 0) != (o.HistoryTTL > 0):
+		return fmt.Errorf("history_size %d with history_ttl %s: history needs both", o.HistorySize, o.HistoryTTL)
+	case o.HistoryMetaTTL < 0:
+		return fmt.Errorf("history_meta_ttl %s: must not be negative", o.HistoryMetaTTL)
+	case o.HistoryMetaTTL > 0 && o.HistoryMetaTTL < o.HistoryTTL:
+		return fmt.Errorf("history_meta_ttl %s: must not be shorter than history_ttl %s", o.HistoryMetaTTL, o.HistoryTTL)
+	case o.HistoryDurability != "" && o.HistoryDurability != Disk && o.HistoryDurability != Memory:
+		return fmt.Errorf("history_durability %q: must be %q or %q", o.HistoryDurability, Disk, Memory)
+	case o.ForceRecoveryMode != "" && o.ForceRecoveryMode != RecoverStream && o.ForceRecoveryMode != RecoverCache:
+		return fmt.Errorf("force_recovery_mode %q: must be %q or %q", o.ForceRecoveryMode, RecoverStream, RecoverCache)
+	case o.needsHistory() && !o.HasHistory():
+		return fmt.Errorf("positioning or recovery without history: set history_size and history_ttl")
+	case o.ForcePushJoinLeave && !o.JoinLeave:
+		return fmt.Errorf("force_push_join_leave without join_leave")
+	}
+	if _, err := regexp.Compile(o.ChannelRegex); err != nil {
+		return fmt.Errorf("channel_regex: %w", err)
+	}
+	return nil
+}
+
+func (o *Options) needsHistory() bool {
+	return o.AllowPositioning || o.ForcePositioning || o.AllowRecovery || o.ForceRecovery
+}

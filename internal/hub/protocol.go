@@ -1,0 +1,109 @@
+package hub
+
+import (
+	"errors"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// Protocol gives bytes meaning: the Protocol seam. One value serves every
+// session that speaks it; what it must remember of one session it keeps in
+// Session.State. All methods but Append run on the session's shard.
+type Protocol interface {
+	// Name is unique among protocols and their encodings, such as "centrifuge-json".
+	Name() string
+	// Open is called once, before any message.
+	Open(s *Session)
+	// Receive is given one whole message, valid only during the call.
+	Receive(s *Session, msg []byte)
+	// Ping is called when the session has to prove that it is alive.
+	Ping(s *Session)
+	// Tell hands the session something meant for it alone.
+	Tell(s *Session, n Notice)
+	// Append encodes what goes to all subscribers of a channel. It is called once
+	// per encoding, on any goroutine.
+	Append(dst []byte, e *Event) []byte
+}
+
+// EventKind says what happened on a channel.
+type EventKind uint8
+
+// The kinds of Event.
+const (
+	EventPublication EventKind = iota + 1
+	EventJoin
+	EventLeave
+)
+
+// Event is what all subscribers of a channel are told.
+type Event struct {
+	Kind        EventKind
+	Channel     string
+	Publication *engine.Publication // EventPublication
+	Info        *engine.ClientInfo  // EventJoin, EventLeave
+}
+
+// Notice is what one session is told beside events: a subscription made or ended
+// by the server.
+type Notice struct {
+	Channel      string
+	Subscribed   *SubscribeResult // the server subscribed it
+	Unsubscribed *Unsubscribe     // the server, or expiry, ended the subscription
+}
+
+// Unsubscribe tells why the server ended a subscription. Codes are those of the
+// Centrifuge protocol: 2500 and above ask the client to subscribe again.
+type Unsubscribe struct {
+	Code   uint32
+	Reason string
+}
+
+// The reasons the server itself ends a subscription for.
+var (
+	UnsubscribeServer            = Unsubscribe{2000, "server unsubscribe"}
+	UnsubscribeInsufficientState = Unsubscribe{2500, "insufficient state"}
+	UnsubscribeExpired           = Unsubscribe{2501, "subscription expired"}
+)
+
+// Errors that a session's operations and the hub's return. Protocols and the
+// server API name each in their own terms; anything else is an internal error.
+var (
+	ErrUnauthorized      = errors.New("unauthorized")
+	ErrUnknownChannel    = errors.New("unknown channel")
+	ErrBadRequest        = errors.New("bad request")
+	ErrPermissionDenied  = errors.New("permission denied")
+	ErrAlreadySubscribed = errors.New("already subscribed")
+	ErrNotSubscribed     = errors.New("not subscribed")
+	ErrLimitExceeded     = errors.New("limit exceeded")
+	ErrNotAvailable      = errors.New("not available")
+	ErrTokenExpired      = errors.New("token expired")
+	ErrTooManyRequests   = errors.New("too many requests")
+	ErrBusy              = engine.ErrBusy          // temporary: nothing stored, nothing delivered
+	ErrReadOnly          = engine.ErrReadOnly      // temporary: no space
+	ErrUnrecoverable     = engine.ErrUnrecoverable // position of another epoch
+	ErrShutdown          = errors.New("shutting down")
+)
+
+// SubscribeRequest is a client's wish to subscribe.
+type SubscribeRequest struct {
+	Channel     string
+	Token       string // subscription token; "": none
+	Recover     bool   // bring what was missed since Since
+	Since       engine.Position
+	Positioned  bool
+	Recoverable bool
+	JoinLeave   bool // wants joins and leaves, where the namespace has them
+}
+
+// SubscribeResult is the answer to it.
+type SubscribeResult struct {
+	Channel       string
+	Position      engine.Position // where the subscription starts (with recovery: the channel's top)
+	Positioned    bool
+	Recoverable   bool
+	WasRecovering bool
+	Recovered     bool
+	Publications  []*engine.Publication
+	ExpireIn      uint32 // seconds; 0: never
+	Data          []byte // JSON from the backend
+}
