@@ -204,7 +204,8 @@ type Interest interface {
 	// Attach names the Follower, once, before anything else is called.
 	Attach(f Follower)
 	// Follow is in force once it returns: what is published afterwards, anywhere,
-	// reaches the Follower.
+	// reaches the Follower. Calls are counted: a channel is followed while it has
+	// been followed more often than unfollowed, in whatever order calls arrive.
 	Follow(ch channel.ID)
 	Unfollow(ch channel.ID)
 }

@@ -1,15 +1,34 @@
 package hub
 
 import (
+	"cmp"
 	"context"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
-// This file is what the server API, the page and the CLI's server side may ask
-// of the hub. Methods block until answered or ctx ends, are safe for use by any
-// goroutine, and return the errors of protocol.go.
+// This file is what the server API and the page may ask of the hub. Methods
+// block until answered or ctx ends, are safe for use by any goroutine, and
+// return the errors of protocol.go.
+
+// API is the shape of it, so that its consumers can be tested without a hub.
+type API interface {
+	Publish(ctx context.Context, p Publish) (engine.PublishResult, error)
+	History(ctx context.Context, app, channel string, q HistoryQuery) (engine.HistoryResult, error)
+	RemoveHistory(ctx context.Context, app, channel string) error
+	Presence(ctx context.Context, app, channel string) (engine.Members, error)
+	PresenceStats(ctx context.Context, app, channel string) (engine.PresenceStats, error)
+	Subscribe(ctx context.Context, t Target, channel string, o engine.SubscribeOptions) error
+	Unsubscribe(ctx context.Context, t Target, channel string) error
+	Disconnect(ctx context.Context, t Target, d Disconnect) error
+	Channels(q ChannelQuery) (rows []ChannelInfo, more bool)
+	Info() Info
+}
 
 // Publish is a publication from a backend; no permission is asked.
 type Publish struct {
@@ -21,13 +40,6 @@ type Publish struct {
 	Tags           map[string]string
 	IdempotencyKey string
 	SkipHistory    bool
-}
-
-// HistoryQuery reads a channel's history.
-type HistoryQuery struct {
-	Limit   int // 0: position only; negative: as many as one page may hold
-	Since   *engine.Position
-	Reverse bool
 }
 
 // Target names sessions of one app.
@@ -63,20 +75,169 @@ type Info struct {
 	Subs      int
 	Uptime    time.Duration
 	Published uint64 // publications accepted since start
-	Delivered uint64 // messages written to sessions since start
+	Delivered uint64 // publications queued for sessions since start
 }
 
-// API is the shape of the above, so that its consumers can be built and tested
-// without a hub.
-type API interface {
-	Publish(ctx context.Context, p Publish) (engine.PublishResult, error)
-	History(ctx context.Context, app, channel string, q HistoryQuery) (engine.HistoryResult, error)
-	RemoveHistory(ctx context.Context, app, channel string) error
-	Presence(ctx context.Context, app, channel string) (engine.Members, error)
-	PresenceStats(ctx context.Context, app, channel string) (engine.PresenceStats, error)
-	Subscribe(ctx context.Context, t Target, channel string, o engine.SubscribeOptions) error
-	Unsubscribe(ctx context.Context, t Target, channel string) error
-	Disconnect(ctx context.Context, t Target, d Disconnect) error
-	Channels(q ChannelQuery) (rows []ChannelInfo, more bool)
-	Info() Info
+var _ API = (*Hub)(nil)
+
+// ask turns a question with a done function into a call that returns.
+func ask[T any](ctx context.Context, fn func(done func(T, error))) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ch := make(chan answer, 1)
+	fn(func(v T, err error) { ch <- answer{v, err} })
+	select {
+	case a := <-ch:
+		return a.value, a.err
+	case <-ctx.Done():
+		var zero T
+		return zero, ctx.Err()
+	}
 }
+
+// Publish publishes for a backend. When ctx ends first, whether the publication
+// was stored is unknown: repeat it with the same idempotency key.
+func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, error) {
+	opts, err := h.resolve(p.Channel)
+	if err != nil {
+		return engine.PublishResult{}, err
+	}
+	req := engine.PublishRequest{
+		Channel:        channel.ID{App: p.App, Name: p.Channel},
+		Retention:      engine.RetentionOf(opts),
+		SkipHistory:    p.SkipHistory,
+		IdempotencyKey: p.IdempotencyKey,
+		Publication:    engine.Publication{Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags},
+	}
+	return ask(ctx, func(done func(engine.PublishResult, error)) { h.publish(req, done) })
+}
+
+// History reads one page of a channel's history. Errors: ErrUnknownChannel,
+// ErrBadRequest, ErrNotAvailable (no history), ErrUnrecoverable, ErrBusy.
+func (h *Hub) History(ctx context.Context, app, name string, q HistoryQuery) (engine.HistoryResult, error) {
+	opts, err := h.resolve(name)
+	if err == nil && !opts.HasHistory() {
+		err = ErrNotAvailable
+	}
+	if err != nil {
+		return engine.HistoryResult{}, err
+	}
+	req := h.historyRequest(channel.ID{App: app, Name: name}, opts, q)
+	return ask(ctx, func(done func(engine.HistoryResult, error)) { h.engine.History(req, done) })
+}
+
+// RemoveHistory forgets a channel's publications; its position stays. Errors as
+// History.
+func (h *Hub) RemoveHistory(ctx context.Context, app, name string) error {
+	opts, err := h.resolve(name)
+	if err == nil && !opts.HasHistory() {
+		err = ErrNotAvailable
+	}
+	if err != nil {
+		return err
+	}
+	_, err = ask(ctx, func(done func(struct{}, error)) {
+		h.engine.RemoveHistory(channel.ID{App: app, Name: name}, engine.RetentionOf(opts),
+			func(err error) { done(struct{}{}, err) })
+	})
+	return err
+}
+
+func (h *Hub) presenceOf(app, name string) (channel.ID, error) {
+	opts, err := h.resolve(name)
+	if err == nil && !opts.Presence {
+		err = ErrNotAvailable
+	}
+	return channel.ID{App: app, Name: name}, err
+}
+
+// Presence lists a channel's subscribers. Errors: ErrUnknownChannel,
+// ErrBadRequest, ErrNotAvailable (no presence).
+func (h *Hub) Presence(ctx context.Context, app, name string) (engine.Members, error) {
+	id, err := h.presenceOf(app, name)
+	if err != nil {
+		return nil, err
+	}
+	return ask(ctx, func(done func(engine.Members, error)) { h.engine.Members(id, done) })
+}
+
+// PresenceStats counts a channel's subscribers; errors as Presence.
+func (h *Hub) PresenceStats(ctx context.Context, app, name string) (engine.PresenceStats, error) {
+	id, err := h.presenceOf(app, name)
+	if err != nil {
+		return engine.PresenceStats{}, err
+	}
+	return ask(ctx, func(done func(engine.PresenceStats, error)) { h.engine.Stats(id, done) })
+}
+
+// Subscribe subscribes the target's sessions to a channel. It is done when every
+// node has been told, not when every session has been.
+func (h *Hub) Subscribe(ctx context.Context, t Target, name string, o engine.SubscribeOptions) error {
+	if _, err := h.resolve(name); err != nil {
+		return err
+	}
+	return h.control(ctx, t, engine.Control{Op: engine.ControlSubscribe, Channel: name, Options: o})
+}
+
+// Unsubscribe ends the target's subscriptions to a channel, or to all ("").
+func (h *Hub) Unsubscribe(ctx context.Context, t Target, name string) error {
+	return h.control(ctx, t, engine.Control{Op: engine.ControlUnsubscribe, Channel: name})
+}
+
+// Disconnect ends the target's sessions.
+func (h *Hub) Disconnect(ctx context.Context, t Target, d Disconnect) error {
+	return h.control(ctx, t, engine.Control{Op: engine.ControlDisconnect, Code: d.Code, Reason: d.Reason})
+}
+
+func (h *Hub) control(ctx context.Context, t Target, c engine.Control) error {
+	if t.User == "" && t.Client == "" {
+		return ErrBadRequest
+	}
+	c.App, c.User, c.Client, c.Except = t.App, t.User, t.Client, t.Except
+	_, err := ask(ctx, func(done func(struct{}, error)) {
+		h.engine.Control(c, func(err error) { done(struct{}{}, err) })
+	})
+	return err
+}
+
+// Channels lists live channels by name, at most q.Limit; more says that others
+// follow after the last.
+func (h *Hub) Channels(q ChannelQuery) (rows []ChannelInfo, more bool) {
+	h.topics.each(func(id channel.ID, subs int) {
+		if id.App == q.App && id.Name > q.After && matchGlob(q.Pattern, id.Name) {
+			rows = append(rows, ChannelInfo{id.Name, subs})
+		}
+	})
+	slices.SortFunc(rows, func(a, b ChannelInfo) int { return cmp.Compare(a.Name, b.Name) })
+	if q.Limit > 0 && len(rows) > q.Limit {
+		return rows[:q.Limit], true
+	}
+	return rows, false
+}
+
+// matchGlob knows * and ?; a slash is a character like any other.
+func matchGlob(pattern, name string) bool {
+	if pattern == "" || pattern == "*" {
+		return true
+	}
+	ok, err := path.Match(globEscaper.Replace(pattern), strings.ReplaceAll(name, "/", "\x00"))
+	return err == nil && ok
+}
+
+var globEscaper = strings.NewReplacer("/", "\x00", "[", `\[`, "]", `\]`, `\`, `\\`)
+
+// Info counts what this node holds.
+func (h *Hub) Info() Info {
+	info := Info{
+		UID: h.cfg.Node.UID, Name: h.cfg.Node.Name, Version: h.cfg.Node.Version,
+		Clients: int(h.open.Load()), Users: h.users.users(), Uptime: time.Since(h.started),
+		Published: h.stats.Published.Load(), Delivered: h.stats.Delivered.Load(),
+	}
+	info.Channels, info.Subs = h.topics.totals()
+	return info
+}
+
+// Stats are the hub's counters.
+func (h *Hub) Stats() *Stats { return &h.stats }

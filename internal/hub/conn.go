@@ -9,9 +9,11 @@ type Conn interface {
 	// p may be shared with other connections and is not kept. An error ends the
 	// connection; Session.Closed still follows.
 	Write(p []byte) (int, error)
-	// Close sends what Write took, then says goodbye with code and reason in the
-	// transport's own way, then closes. Session.Closed follows, once.
-	Close(d Disconnect)
+	// Close sends what Write took and rest, says goodbye with d in the transport's
+	// own way, and closes. rest completes a message of which Write took only a
+	// part, so that the goodbye is understood; it may be longer than Write would
+	// take now. Session.Closed follows, once.
+	Close(rest []byte, d Disconnect)
 	// Pause asks the transport to deliver no more messages until Resume.
 	Pause()
 	Resume()

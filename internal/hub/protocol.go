@@ -84,26 +84,10 @@ var (
 	ErrShutdown          = errors.New("shutting down")
 )
 
-// SubscribeRequest is a client's wish to subscribe.
-type SubscribeRequest struct {
-	Channel     string
-	Token       string // subscription token; "": none
-	Recover     bool   // bring what was missed since Since
-	Since       engine.Position
-	Positioned  bool
-	Recoverable bool
-	JoinLeave   bool // wants joins and leaves, where the namespace has them
-}
-
-// SubscribeResult is the answer to it.
-type SubscribeResult struct {
-	Channel       string
-	Position      engine.Position // where the subscription starts (with recovery: the channel's top)
-	Positioned    bool
-	Recoverable   bool
-	WasRecovering bool
-	Recovered     bool
-	Publications  []*engine.Publication
-	ExpireIn      uint32 // seconds; 0: never
-	Data          []byte // JSON from the backend
+// Encoding is a protocol put on the wire in one framing; what is encoded for one
+// session serves every session with the same Encoding.
+type Encoding struct {
+	Protocol Protocol
+	Framing  Framing
+	index    int
 }

@@ -1,6 +1,10 @@
 package hub
 
 import (
+	"time"
+
+	"github.com/google/uuid"
+
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
@@ -22,114 +26,302 @@ type ConnectRequest struct {
 // ConnectResult answers it.
 type ConnectResult struct {
 	Client   string // the session's id
-	ExpireIn uint32 // seconds; 0: never
 	Expires  bool
+	ExpireIn uint32 // seconds
 	Ping     uint32 // seconds between the server's pings
 	Pong     bool   // the server expects an answer to them
 }
 
-// ClientPublish is a publication from a client.
-type ClientPublish struct {
-	Channel string
-	Data    []byte
-	Binary  bool
-	Event   string
-	Tags    map[string]string
-}
-
 // Session is one connected client. Every method runs on its shard's goroutine,
-// and so does every done function, possibly before the method returns.
+// and so does every done function, possibly before the method returns; once the
+// session has ended, a done function may not be called at all.
 type Session struct {
 	// State is the protocol's own.
 	State any
+
+	// Fixed after Open.
+	shard *Shard
+	conn  Conn
+	enc   *Encoding
+
+	// Fixed after Connect.
+	id       uuid.UUID
+	identity *channel.Identity
+	info     *engine.ClientInfo // made when first needed
+
+	subs    []*subscription
+	out     *outbox // nil while there is nothing to send
+	pending int     // commands waiting for the engine
+
+	timer    timer
+	nextPing int64 // Unix ms
+	pongBy   int64 // 0: no ping is unanswered
+	expireAt int64 // Unix ms, 0: never; before Connect: the connect deadline
+
+	connected bool
+	ended     bool // disconnected: nothing more is sent
+	dirty     bool // in shard.dirty
+	blocked   bool // the connection takes no bytes
+	paused    bool // the connection delivers no messages
+}
+
+// Open creates the session of a new connection; on the shard's goroutine.
+func (sh *Shard) Open(c Conn, e *Encoding) *Session {
+	s := &Session{shard: sh, conn: c, enc: e}
+	s.timer.owner = s
+	sh.sessions[s] = struct{}{}
+	sh.hub.open.Add(1)
+	sh.hub.stats.Opened.Add(1)
+	s.expireAt = sh.now + sh.hub.cfg.ConnectTimeout.Milliseconds()
+	s.arm()
+	e.Protocol.Open(s)
+	if sh.hub.draining.Load() {
+		s.Disconnect(DisconnectShutdown)
+	}
+	return s
 }
 
 // ID is the session's id, a UUID; "" before Connect has succeeded.
-func (s *Session) ID() string { panic("todo") }
+func (s *Session) ID() string {
+	if !s.connected {
+		return ""
+	}
+	return s.id.String()
+}
 
 // Connected reports whether Connect has succeeded.
-func (s *Session) Connected() bool { panic("todo") }
-
-// Connect makes the session live. Errors: ErrUnauthorized (no token and
-// anonymous clients are not allowed), channel.ErrTokenInvalid, ErrTokenExpired,
-// ErrBadRequest (connected already).
-func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) { panic("todo") }
-
-// Refresh replaces the identity's expiry by that of a new token of the same user.
-func (s *Session) Refresh(token string, done func(ConnectResult, error)) { panic("todo") }
-
-// Subscribe registers the session on a channel. done is called before the first
-// live publication is sent.
-func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error)) { panic("todo") }
-
-// SubRefresh replaces a subscription's expiry by that of a new token.
-func (s *Session) SubRefresh(ch, token string, done func(expireIn uint32, err error)) { panic("todo") }
-
-// Unsubscribe ends a subscription. Unsubscribing from a channel that the session
-// has no subscription on does nothing.
-func (s *Session) Unsubscribe(ch string) { panic("todo") }
-
-// Publish publishes for the client.
-func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) { panic("todo") }
-
-// History reads for the client.
-func (s *Session) History(ch string, q HistoryQuery, done func(engine.HistoryResult, error)) {
-	panic("todo")
-}
-
-// Presence lists who is subscribed.
-func (s *Session) Presence(ch string, done func(engine.Members, error)) { panic("todo") }
-
-// PresenceStats counts who is subscribed.
-func (s *Session) PresenceStats(ch string, done func(engine.PresenceStats, error)) { panic("todo") }
-
-// Pong says that the client has answered a ping.
-func (s *Session) Pong() { panic("todo") }
-
-// Send queues one message for this session alone. payload is copied.
-func (s *Session) Send(payload []byte) { panic("todo") }
-
-// Disconnect ends the session. Nothing is sent to it afterwards.
-func (s *Session) Disconnect(d Disconnect) { panic("todo") }
+func (s *Session) Connected() bool { return s.connected }
 
 // Alive reports whether the session still exists: not disconnected, not closed.
-func (s *Session) Alive() bool { panic("todo") }
+func (s *Session) Alive() bool { return !s.ended }
 
-// What follows is called by the transport.
-
-// Receive hands the session one whole message; msg is valid during the call.
-func (s *Session) Receive(msg []byte) { panic("todo") }
-
-// Writable says that the connection takes bytes again.
-func (s *Session) Writable() { panic("todo") }
-
-// Closed says that the connection is gone; called once, the last of all.
-func (s *Session) Closed(err error) { panic("todo") }
-
-// Encoding is a protocol put on the wire in one framing; what is encoded for one
-// session serves every session with the same Encoding.
-type Encoding struct {
-	Protocol Protocol
-	Framing  Framing
-	index    int
+// Connect makes the session live. Errors: ErrUnauthorized (no token and
+// anonymous clients are not allowed), channel.ErrTokenInvalid,
+// channel.ErrTokenExpired, ErrBadRequest (connected already).
+func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
+	h := s.shard.hub
+	if s.connected {
+		done(ConnectResult{}, ErrBadRequest)
+		return
+	}
+	identity, err := h.identify(r.Token)
+	if err != nil {
+		h.stats.RefusedTokens.Add(1)
+		h.log.Debug("connect refused", "remote", s.conn.Remote(), "sdk", r.Name, "error", err)
+		done(ConnectResult{}, err)
+		return
+	}
+	s.id = uuid.New()
+	s.identity = identity
+	s.connected = true
+	s.expireAt = unixMilli(identity.ExpireAt)
+	s.nextPing = s.shard.now + spread(h.cfg.PingInterval)
+	s.arm()
+	h.users.add(s)
+	h.stats.Connects.Add(1)
+	done(s.connectResult(), nil)
 }
 
-// Shard is a part of the hub that runs on one goroutine.
-type Shard struct{}
+func (h *Hub) identify(token string) (*channel.Identity, error) {
+	switch {
+	case token != "":
+		return h.cfg.Auth.Connection(token)
+	case h.cfg.AllowAnonymous:
+		return &channel.Identity{App: h.cfg.App}, nil
+	}
+	return nil, ErrUnauthorized
+}
 
-// Post runs fn on the shard's goroutine, in order. It never blocks; any
-// goroutine may call it.
-func (sh *Shard) Post(fn func()) { panic("todo") }
+func (s *Session) connectResult() ConnectResult {
+	cfg := &s.shard.hub.cfg
+	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: true}
+	r.ExpireIn = s.expiresIn(s.expireAt)
+	r.Expires = r.ExpireIn > 0
+	return r
+}
 
-// Open creates the session of a new connection; on the shard's goroutine.
-func (sh *Shard) Open(c Conn, e *Encoding) *Session { panic("todo") }
+// expiresIn is the time left in whole seconds, at least one; 0: for ever.
+func (s *Session) expiresIn(at int64) uint32 {
+	if at == 0 {
+		return 0
+	}
+	return uint32(max((at-s.shard.now)/1000, 1))
+}
 
-// Hub is every shard together.
-type Hub struct{}
+// Refresh replaces the identity's expiry by that of a new token of the same
+// user. Errors: channel.ErrTokenInvalid (also for another user's),
+// channel.ErrTokenExpired.
+func (s *Session) Refresh(token string, done func(ConnectResult, error)) {
+	identity, err := s.shard.hub.cfg.Auth.Connection(token)
+	if err == nil && identity.User != s.identity.User {
+		err = channel.ErrTokenInvalid
+	}
+	if err != nil {
+		s.shard.hub.stats.RefusedTokens.Add(1)
+		done(ConnectResult{}, err)
+		return
+	}
+	s.expireAt = unixMilli(identity.ExpireAt)
+	s.arm()
+	done(s.connectResult(), nil)
+}
 
-// NewEncoding registers a protocol in a framing; before the first session.
-func (h *Hub) NewEncoding(p Protocol, f Framing) *Encoding { panic("todo") }
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
 
-// Pick names the shard for a new connection. Error: ErrShutdown, ErrLimitExceeded
-// (connections); a transport answers 503 to both.
-func (h *Hub) Pick() (*Shard, error) { panic("todo") }
+// clientInfo is what others see of the session.
+func (s *Session) clientInfo() *engine.ClientInfo {
+	if s.info == nil {
+		s.info = &engine.ClientInfo{User: s.identity.User, Client: s.ID(), ConnInfo: s.identity.Info}
+	}
+	return s.info
+}
+
+// Send queues one message for this session alone. payload is copied.
+func (s *Session) Send(payload []byte) {
+	if s.ended {
+		return
+	}
+	frame := make([]byte, 0, len(payload)+maxFrameOverhead)
+	s.enqueue(s.enc.Framing.AppendFrame(frame, payload))
+}
+
+// Receive hands the session one whole message; msg is valid during the call.
+// Called by the transport.
+func (s *Session) Receive(msg []byte) {
+	if s.ended {
+		return
+	}
+	s.shard.hub.stats.BytesReceived.Add(uint64(len(msg)))
+	s.enc.Protocol.Receive(s, msg)
+}
+
+// begin counts a command that waits for the engine. A session with too many of
+// them is not read from until some are answered.
+func (s *Session) begin() {
+	s.pending++
+	if s.pending >= s.shard.hub.cfg.MaxPending && !s.paused && !s.ended {
+		s.paused = true
+		s.conn.Pause()
+	}
+}
+
+func (s *Session) finish() {
+	s.pending--
+	if s.paused && !s.ended && s.pending <= s.shard.hub.cfg.MaxPending/2 {
+		s.paused = false
+		s.conn.Resume()
+	}
+}
+
+// Disconnect ends the session: it leaves every table at once, what is in its
+// outbox is sent as far as the connection takes it, and then it is told why.
+func (s *Session) Disconnect(d Disconnect) {
+	if s.ended {
+		return
+	}
+	s.flush()
+	if s.ended { // the flush found the connection broken
+		return
+	}
+	var rest []byte
+	if s.out != nil && s.out.head > 0 {
+		rest = s.out.frames[0][s.out.head:]
+	}
+	s.end(d)
+	s.conn.Close(rest, d)
+}
+
+// Closed says that the connection is gone; called by the transport, once, the
+// last of all.
+func (s *Session) Closed(err error) {
+	if err != nil {
+		s.shard.hub.log.Debug("connection lost", "remote", s.conn.Remote(), "error", err)
+	}
+	s.end(DisconnectClosed)
+	delete(s.shard.sessions, s)
+	s.shard.hub.open.Add(-1)
+	s.shard.hub.closeIfEmpty()
+}
+
+// end takes the session out of every table; harmless when it has ended.
+func (s *Session) end(d Disconnect) {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.shard.wheel.disarm(&s.timer)
+	for len(s.subs) > 0 {
+		s.removeSubscription(s.subs[len(s.subs)-1])
+	}
+	if s.connected {
+		s.shard.hub.users.remove(s)
+	}
+	s.out = nil // not pooled: the transport may still be told of its frames
+	s.shard.hub.stats.disconnected(d.Code)
+}
+
+// Pong says that the client has answered a ping.
+func (s *Session) Pong() {
+	s.pongBy = 0
+	s.arm()
+}
+
+// expiredGrace is how long a session or subscription outlives its token, so that
+// a client in a background tab has time to bring a new one.
+const expiredGrace = 25 * time.Second
+
+// arm sets the session's one timer to whatever comes first.
+func (s *Session) arm() {
+	if s.ended {
+		return
+	}
+	due := int64(0)
+	earlier := func(at int64) {
+		if at > 0 && (due == 0 || at < due) {
+			due = at
+		}
+	}
+	earlier(s.deadline())
+	earlier(s.pongBy)
+	earlier(s.nextPing)
+	for _, sub := range s.subs {
+		earlier(sub.deadline())
+	}
+	s.shard.wheel.arm(&s.timer, due)
+}
+
+// deadline is when the session has to end; 0: never.
+func (s *Session) deadline() int64 {
+	if s.connected && s.expireAt > 0 {
+		return s.expireAt + expiredGrace.Milliseconds()
+	}
+	return s.expireAt
+}
+
+func (s *Session) onTimer() {
+	now := s.shard.now
+	switch at := s.deadline(); {
+	case at > 0 && now >= at && s.connected:
+		s.Disconnect(DisconnectExpired)
+		return
+	case at > 0 && now >= at:
+		s.Disconnect(DisconnectStale)
+		return
+	case s.pongBy > 0 && now >= s.pongBy:
+		s.Disconnect(DisconnectNoPong)
+		return
+	}
+	s.expireSubscriptions(now)
+	if s.nextPing > 0 && now >= s.nextPing {
+		cfg := &s.shard.hub.cfg
+		s.nextPing = now + cfg.PingInterval.Milliseconds()
+		s.pongBy = now + cfg.PongTimeout.Milliseconds()
+		s.enc.Protocol.Ping(s)
+	}
+	s.arm()
+}

@@ -1,0 +1,175 @@
+package hub
+
+import (
+	"errors"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// This file is what a client may do with a channel beside subscribing to it:
+// resolve, ask for permission, hand to the engine, come back to the shard.
+
+// resolve finds a channel's options. Errors: ErrUnknownChannel for a namespace
+// that is not defined, ErrBadRequest for a name that is none.
+func (h *Hub) resolve(name string) (*channel.Options, error) {
+	opts, err := h.cfg.Namespaces.Resolve(name)
+	switch {
+	case errors.Is(err, channel.ErrUnknownNamespace):
+		return nil, ErrUnknownChannel
+	case err != nil:
+		return nil, ErrBadRequest
+	}
+	return opts, nil
+}
+
+// permitted resolves a channel and asks for permission.
+func (s *Session) permitted(op channel.Op, name string) (*channel.Options, error) {
+	opts, err := s.shard.hub.resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	return opts, s.decide(op, name, opts, nil)
+}
+
+// ClientPublish is a publication from a client.
+type ClientPublish struct {
+	Channel string
+	Data    []byte
+	Binary  bool
+	Event   string
+	Tags    map[string]string
+}
+
+// Publish publishes for the client. Errors: ErrUnknownChannel, ErrBadRequest,
+// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly.
+func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) {
+	opts, err := s.permitted(channel.Publish, p.Channel)
+	if err != nil {
+		done(engine.PublishResult{}, err)
+		return
+	}
+	info := s.clientInfo()
+	if sub := s.find(p.Channel); sub != nil {
+		info = sub.clientInfo()
+	}
+	req := engine.PublishRequest{
+		Channel:   channel.ID{App: s.identity.App, Name: p.Channel},
+		Retention: engine.RetentionOf(opts),
+		Publication: engine.Publication{
+			Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags, Info: info,
+		},
+	}
+	s.begin()
+	s.shard.hub.publish(req, func(res engine.PublishResult, err error) {
+		s.shard.Post(func() {
+			s.finish()
+			if !s.ended {
+				done(res, err)
+			}
+		})
+	})
+}
+
+// publish takes a publication through the gate to the engine.
+func (h *Hub) publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
+	if len(req.Publication.Data) > h.cfg.MaxData {
+		h.stats.RefusedSize.Add(1)
+		done(engine.PublishResult{}, ErrLimitExceeded)
+		return
+	}
+	cost := int64(publicationCost + len(req.Publication.Data))
+	h.gate.enter(cost, func(err error) {
+		if err != nil {
+			h.stats.RefusedBusy.Add(1)
+			done(engine.PublishResult{}, err)
+			return
+		}
+		h.engine.Publish(req, func(res engine.PublishResult, err error) {
+			h.gate.release(cost)
+			if err == nil {
+				h.stats.Published.Add(1)
+			}
+			done(res, err)
+		})
+	})
+}
+
+// HistoryQuery reads a channel's history.
+type HistoryQuery struct {
+	Limit   int              // 0: position only; negative: as many as one page may hold
+	Since   *engine.Position // exclusive; nil: from the end that Reverse names
+	Reverse bool             // newest first
+}
+
+// historyRequest bounds a query by what one page may hold.
+func (h *Hub) historyRequest(id channel.ID, opts *channel.Options, q HistoryQuery) engine.HistoryRequest {
+	limit := q.Limit
+	if limit < 0 || limit > h.cfg.HistoryLimit {
+		limit = h.cfg.HistoryLimit
+	}
+	return engine.HistoryRequest{
+		Channel: id, Retention: engine.RetentionOf(opts),
+		Since: q.Since, Limit: limit, MaxBytes: h.cfg.RecoveryBytes, Reverse: q.Reverse,
+	}
+}
+
+// History reads for the client. Errors: ErrUnknownChannel, ErrBadRequest,
+// ErrPermissionDenied, ErrNotAvailable (no history), ErrUnrecoverable, ErrBusy.
+func (s *Session) History(name string, q HistoryQuery, done func(engine.HistoryResult, error)) {
+	opts, err := s.permitted(channel.History, name)
+	if err == nil && !opts.HasHistory() {
+		err = ErrNotAvailable
+	}
+	if err != nil {
+		done(engine.HistoryResult{}, err)
+		return
+	}
+	id := channel.ID{App: s.identity.App, Name: name}
+	query(s, done, func(answer func(engine.HistoryResult, error)) {
+		s.shard.hub.engine.History(s.shard.hub.historyRequest(id, opts, q), answer)
+	})
+}
+
+// Presence lists who is subscribed. Errors: ErrUnknownChannel, ErrBadRequest,
+// ErrPermissionDenied, ErrNotAvailable (no presence).
+func (s *Session) Presence(name string, done func(engine.Members, error)) {
+	id, err := s.mayAskPresence(name)
+	if err != nil {
+		done(nil, err)
+		return
+	}
+	query(s, done, func(answer func(engine.Members, error)) { s.shard.hub.engine.Members(id, answer) })
+}
+
+// PresenceStats counts who is subscribed; errors as Presence.
+func (s *Session) PresenceStats(name string, done func(engine.PresenceStats, error)) {
+	id, err := s.mayAskPresence(name)
+	if err != nil {
+		done(engine.PresenceStats{}, err)
+		return
+	}
+	query(s, done, func(answer func(engine.PresenceStats, error)) { s.shard.hub.engine.Stats(id, answer) })
+}
+
+func (s *Session) mayAskPresence(name string) (channel.ID, error) {
+	opts, err := s.permitted(channel.Presence, name)
+	if err == nil && !opts.Presence {
+		err = ErrNotAvailable
+	}
+	return channel.ID{App: s.identity.App, Name: name}, err
+}
+
+// query counts a question to the engine as in flight and brings its answer back
+// to the shard.
+func query[T any](s *Session, done func(T, error), ask func(answer func(T, error))) {
+	s.begin()
+	ask(func(res T, err error) {
+		s.shard.Post(func() {
+			s.finish()
+			if !s.ended {
+				done(res, err)
+			}
+		})
+	})
+}

@@ -1,0 +1,231 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// Config is what a Hub is made of. Engine, Namespaces and Auth are required;
+// zero values of the rest take the defaults of the constants below.
+type Config struct {
+	Engine     engine.Engine
+	Namespaces *channel.Namespaces
+	Auth       Authenticator
+	Log        *slog.Logger
+	App        string // the App of every session, until there are several
+	Node       Node
+
+	Shards  int               // 0: GOMAXPROCS; at most MaxShards
+	NewLoop func(*Shard) Loop // nil: NewGoLoop
+
+	AllowAnonymous bool
+	PingInterval   time.Duration // between the server's pings
+	PongTimeout    time.Duration // until a ping must be answered
+	ConnectTimeout time.Duration // until a new connection must have connected
+	OutboxMax      int           // bytes; beyond them a session is disconnected with 3008
+	MaxSessions    int           // 0: unlimited
+	MaxChannels    int           // subscriptions per session
+	MaxPending     int           // commands of one session in flight; then reading pauses
+	MaxData        int           // bytes of one publication's data
+	PublishWait    time.Duration // how long a publication waits at a full gate
+	PublishQueue   int64         // cost at which the gate is full
+	RecoveryLimit  int           // publications that one recovery brings
+	RecoveryBytes  int           // and their bytes
+	HistoryLimit   int           // publications in one page of history
+}
+
+// Node names this process.
+type Node struct {
+	UID     string
+	Name    string
+	Version string
+}
+
+// Defaults of Config.
+const (
+	DefaultPingInterval   = 25 * time.Second
+	DefaultPongTimeout    = 8 * time.Second
+	DefaultConnectTimeout = 10 * time.Second
+	DefaultOutboxMax      = 1 << 20
+	DefaultMaxChannels    = 128
+	DefaultMaxPending     = 64
+	DefaultMaxData        = 256 << 10
+	DefaultPublishWait    = time.Second
+	DefaultPublishQueue   = 64 << 20
+	DefaultRecoveryLimit  = 1000
+	DefaultRecoveryBytes  = 512 << 10
+	DefaultHistoryLimit   = 1000
+)
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (c *Config) setDefaults() {
+	orDefault(&c.App, channel.DefaultApp)
+	orDefault(&c.Shards, min(runtime.GOMAXPROCS(0), MaxShards))
+	orDefault(&c.PingInterval, DefaultPingInterval)
+	orDefault(&c.PongTimeout, DefaultPongTimeout)
+	orDefault(&c.ConnectTimeout, DefaultConnectTimeout)
+	orDefault(&c.OutboxMax, DefaultOutboxMax)
+	orDefault(&c.MaxChannels, DefaultMaxChannels)
+	orDefault(&c.MaxPending, DefaultMaxPending)
+	orDefault(&c.MaxData, DefaultMaxData)
+	orDefault(&c.PublishWait, DefaultPublishWait)
+	orDefault(&c.PublishQueue, DefaultPublishQueue)
+	orDefault(&c.RecoveryLimit, DefaultRecoveryLimit)
+	orDefault(&c.RecoveryBytes, min(DefaultRecoveryBytes, c.OutboxMax/2))
+	orDefault(&c.HistoryLimit, DefaultHistoryLimit)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.NewLoop == nil {
+		c.NewLoop = NewGoLoop
+	}
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Engine == nil || c.Namespaces == nil || c.Auth == nil:
+		return errors.New("hub: Engine, Namespaces and Auth are required")
+	case c.Shards < 1 || c.Shards > MaxShards:
+		return fmt.Errorf("hub: %d shards, 1 to %d are possible", c.Shards, MaxShards)
+	case c.PongTimeout >= c.PingInterval:
+		return fmt.Errorf("hub: pong timeout %s must be shorter than the ping interval %s", c.PongTimeout, c.PingInterval)
+	}
+	return nil
+}
+
+// Hub is every shard together.
+type Hub struct {
+	cfg     Config
+	log     *slog.Logger
+	engine  engine.Engine
+	gate    *gate
+	topics  *topics
+	users   *directory
+	shards  []*Shard
+	started time.Time
+	stats   Stats
+
+	next     atomic.Uint32 // for Pick
+	open     atomic.Int64  // connections
+	draining atomic.Bool
+
+	mu        sync.Mutex
+	encodings []*Encoding
+	empty     chan struct{} // closed when draining and open is 0
+}
+
+// New makes a hub and starts its shards; it becomes the engine's Follower.
+func New(cfg Config) (*Hub, error) {
+	cfg.setDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	h := &Hub{
+		cfg:     cfg,
+		log:     cfg.Log,
+		engine:  cfg.Engine,
+		gate:    &gate{limit: cfg.PublishQueue, wait: cfg.PublishWait},
+		topics:  newTopics(cfg.Shards),
+		users:   newDirectory(),
+		started: time.Now(),
+		empty:   make(chan struct{}),
+	}
+	for i := range cfg.Shards {
+		now := time.Now().UnixMilli()
+		h.shards = append(h.shards, &Shard{
+			hub: h, index: i, now: now,
+			sessions: make(map[*Session]struct{}),
+			wheel:    newWheel(now),
+			scratch:  make([]byte, 0, scratchSize),
+		})
+	}
+	for _, sh := range h.shards {
+		sh.loop = cfg.NewLoop(sh)
+	}
+	cfg.Engine.Attach(h)
+	return h, nil
+}
+
+// NewEncoding registers a protocol in a framing; before the first session.
+func (h *Hub) NewEncoding(p Protocol, f Framing) *Encoding {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings)}
+	h.encodings = append(h.encodings, e)
+	return e
+}
+
+// Pick names the shard for a new connection. Error: ErrShutdown, ErrLimitExceeded
+// (connections); a transport answers 503 to both.
+func (h *Hub) Pick() (*Shard, error) {
+	if h.draining.Load() {
+		return nil, ErrShutdown
+	}
+	if h.cfg.MaxSessions > 0 && h.open.Load() >= int64(h.cfg.MaxSessions) {
+		h.stats.RefusedConnections.Add(1)
+		return nil, ErrLimitExceeded
+	}
+	return h.shards[int(h.next.Add(1))%len(h.shards)], nil
+}
+
+// Shutdown refuses new connections and publications, disconnects every session
+// with DisconnectShutdown, waits for them to be gone or ctx to end, and stops
+// the shards. The engine is the caller's to close afterwards.
+func (h *Hub) Shutdown(ctx context.Context) error {
+	if h.draining.Swap(true) {
+		return ErrShutdown
+	}
+	h.gate.close()
+	for _, sh := range h.shards {
+		sh.Post(func() {
+			for s := range sh.sessions {
+				s.Disconnect(DisconnectShutdown)
+			}
+		})
+	}
+	h.closeIfEmpty()
+	var err error
+	select {
+	case <-h.empty:
+	case <-ctx.Done():
+		err = fmt.Errorf("hub: %d connections were still closing: %w", h.open.Load(), ctx.Err())
+	}
+	for _, sh := range h.shards {
+		sh.loop.Stop()
+	}
+	return err
+}
+
+func (h *Hub) closeIfEmpty() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining.Load() && h.open.Load() == 0 {
+		select {
+		case <-h.empty:
+		default:
+			close(h.empty)
+		}
+	}
+}
+
+// spread gives each session its own place in the ping interval, so that pings do
+// not come in waves after a storm of connects.
+func spread(interval time.Duration) int64 {
+	return interval.Milliseconds()/2 + rand.Int64N(interval.Milliseconds()/2+1)
+}

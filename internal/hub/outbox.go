@@ -1,0 +1,121 @@
+package hub
+
+import "sync"
+
+// outbox is what a session still has to be sent: frames in order, the first
+// perhaps partly written. A session without anything to send has none.
+type outbox struct {
+	frames [][]byte
+	head   int // bytes of frames[0] that are written
+	size   int // bytes not yet written
+}
+
+var outboxes = sync.Pool{New: func() any { return new(outbox) }}
+
+// maxPooledFrames keeps one slow session's outbox from living on in the pool.
+const maxPooledFrames = 64
+
+func (o *outbox) push(frame []byte) {
+	o.frames = append(o.frames, frame)
+	o.size += len(frame)
+}
+
+// gather is what to write next: the first frame as it is when it stands alone or
+// is large, otherwise as many small ones as fit scratch, copied together.
+func (o *outbox) gather(scratch []byte) []byte {
+	first := o.frames[0][o.head:]
+	if len(o.frames) == 1 || len(first) >= cap(scratch)/2 {
+		return first
+	}
+	scratch = append(scratch[:0], first...)
+	for _, f := range o.frames[1:] {
+		if len(scratch)+len(f) > cap(scratch) {
+			break
+		}
+		scratch = append(scratch, f...)
+	}
+	return scratch
+}
+
+// wrote takes n bytes off the front.
+func (o *outbox) wrote(n int) {
+	o.size -= n
+	n += o.head
+	done := 0
+	for done < len(o.frames) && n >= len(o.frames[done]) {
+		n -= len(o.frames[done])
+		o.frames[done] = nil
+		done++
+	}
+	o.head = n
+	if done == len(o.frames) {
+		o.frames, o.head = o.frames[:0], 0
+		return
+	}
+	o.frames = append(o.frames[:0], o.frames[done:]...)
+}
+
+func (o *outbox) free() {
+	if cap(o.frames) > maxPooledFrames {
+		return
+	}
+	clear(o.frames)
+	o.frames, o.head, o.size = o.frames[:0], 0, 0
+	outboxes.Put(o)
+}
+
+// enqueue puts a frame in line. What is in line when the shard has done its turn
+// leaves in as few writes as possible; a session that does not keep up with more
+// than OutboxMax is disconnected and resumes from history.
+func (s *Session) enqueue(frame []byte) {
+	if s.ended {
+		return
+	}
+	if s.out == nil {
+		s.out = outboxes.Get().(*outbox)
+	}
+	s.out.push(frame)
+	switch {
+	case s.blocked:
+		if s.out.size > s.shard.hub.cfg.OutboxMax {
+			s.shard.hub.stats.DroppedOutbox.Add(uint64(len(s.out.frames)))
+			s.Disconnect(DisconnectSlow)
+		}
+	case s.out.size >= flushAt:
+		s.flush()
+	case !s.dirty:
+		s.dirty = true
+		s.shard.dirty = append(s.shard.dirty, s)
+	}
+}
+
+// flushAt bounds what gathers for one session within a turn.
+const flushAt = 32 << 10
+
+// flush writes until the outbox is empty or the connection is full.
+func (s *Session) flush() {
+	for s.out != nil && !s.blocked && !s.ended {
+		p := s.out.gather(s.shard.scratch)
+		n, err := s.conn.Write(p)
+		if err != nil {
+			s.Disconnect(DisconnectWriteError)
+			return
+		}
+		s.shard.hub.stats.BytesSent.Add(uint64(n))
+		s.out.wrote(n)
+		s.blocked = n < len(p)
+		if s.out.size == 0 {
+			s.out.free()
+			s.out = nil
+		} else if s.blocked && s.out.size > s.shard.hub.cfg.OutboxMax {
+			s.shard.hub.stats.DroppedOutbox.Add(uint64(len(s.out.frames)))
+			s.Disconnect(DisconnectSlow)
+		}
+	}
+}
+
+// Writable says that the connection takes bytes again; called by the transport.
+func (s *Session) Writable() {
+	s.blocked = false
+	s.flush()
+}

@@ -1,0 +1,170 @@
+package hub
+
+import (
+	"sync"
+	"time"
+)
+
+// Loop runs a shard: it calls Turn on one goroutine, soon after each Wake and no
+// later than Turn asked for. On Linux a transport's event loop can be one.
+type Loop interface {
+	Wake() // any goroutine; never blocks
+	Stop() // returns once Turn will not be called again
+}
+
+// Shard is a part of the hub that runs on one goroutine. Everything below box is
+// touched by that goroutine alone.
+type Shard struct {
+	hub   *Hub
+	index int
+	loop  Loop
+	box   mailbox
+
+	now       int64 // Unix milliseconds, at the start of the turn
+	sessions  map[*Session]struct{}
+	wheel     *wheel
+	dirty     []*Session // sessions with something to write when the turn ends
+	scratch   []byte
+	delivered uint64 // publications in this turn
+}
+
+// scratchSize is the most that one write gathers from small frames.
+const scratchSize = 64 << 10
+
+// mailbox carries work to a shard, in order. It is not bounded by itself:
+// publications are bounded by the gate, all else by connections and their
+// commands in flight.
+type mailbox struct {
+	mu    sync.Mutex
+	items []item
+	spare []item
+}
+
+// item is a function or a broadcast, which is not wrapped in a function because
+// there are so many.
+type item struct {
+	fn    func()
+	cast  *broadcast
+	share int64
+}
+
+func (sh *Shard) post(it item) {
+	sh.box.mu.Lock()
+	sh.box.items = append(sh.box.items, it)
+	wake := len(sh.box.items) == 1
+	sh.box.mu.Unlock()
+	if wake {
+		sh.loop.Wake()
+	}
+}
+
+// Post runs fn on the shard's goroutine, in order. It never blocks; any
+// goroutine may call it.
+func (sh *Shard) Post(fn func()) { sh.post(item{fn: fn}) }
+
+func (sh *Shard) postBroadcast(b *broadcast, share int64) { sh.post(item{cast: b, share: share}) }
+
+// Turn does what has been posted and what is due, writes what came of it, and
+// returns how long the loop may sleep unless it is woken; negative: for ever.
+func (sh *Shard) Turn(now time.Time) time.Duration {
+	sh.now = now.UnixMilli()
+	sh.wheel.advance(sh.now, (*Session).onTimer)
+	sh.drain()
+	sh.flushDirty()
+	if sh.delivered > 0 {
+		sh.hub.stats.Delivered.Add(sh.delivered)
+		sh.delivered = 0
+	}
+	wait := sh.wheel.wait(sh.now)
+	if wait < 0 {
+		return -1
+	}
+	return time.Duration(wait) * time.Millisecond
+}
+
+// drain takes the whole mailbox at once; what is posted meanwhile wakes the loop
+// again.
+func (sh *Shard) drain() {
+	sh.box.mu.Lock()
+	items := sh.box.items
+	sh.box.items = sh.box.spare[:0]
+	sh.box.spare = nil
+	sh.box.mu.Unlock()
+	released := int64(0)
+	for i := range items {
+		if b := items[i].cast; b != nil {
+			sh.deliver(b)
+			released += items[i].share
+		} else {
+			items[i].fn()
+		}
+	}
+	clear(items)
+	if cap(items) <= maxSpareItems {
+		sh.box.mu.Lock()
+		sh.box.spare = items[:0]
+		sh.box.mu.Unlock()
+	}
+	if released > 0 {
+		sh.hub.gate.release(released)
+	}
+}
+
+// maxSpareItems keeps a burst's mailbox from being held for ever.
+const maxSpareItems = 4096
+
+func (sh *Shard) flushDirty() {
+	for i := 0; i < len(sh.dirty); i++ { // a flush may make others dirty
+		s := sh.dirty[i]
+		s.dirty = false
+		s.flush()
+	}
+	clear(sh.dirty)
+	sh.dirty = sh.dirty[:0]
+}
+
+// goLoop is the portable Loop: a goroutine that sleeps on a channel and a timer.
+type goLoop struct {
+	wake chan struct{}
+	stop chan struct{}
+	done chan struct{}
+}
+
+// NewGoLoop runs sh on a goroutine of its own.
+func NewGoLoop(sh *Shard) Loop {
+	l := &goLoop{wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	go l.run(sh)
+	return l
+}
+
+func (l *goLoop) run(sh *Shard) {
+	defer close(l.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.wake:
+		case <-timer.C:
+		case <-l.stop:
+			sh.Turn(time.Now())
+			return
+		}
+		if wait := sh.Turn(time.Now()); wait >= 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
+	}
+}
+
+func (l *goLoop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *goLoop) Stop() {
+	close(l.stop)
+	<-l.done
+}

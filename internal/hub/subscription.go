@@ -1,0 +1,423 @@
+package hub
+
+import (
+	"errors"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// subscription is a session's interest in one channel.
+type subscription struct {
+	session *Session
+	topic   *topic
+	options *channel.Options
+	place   int // in the shard's list of the topic
+
+	after    uint64             // publications up to here were in the subscribe reply
+	expireAt int64              // Unix ms, 0: never
+	info     *engine.ClientInfo // with the channel's own info; nil: the session's
+	reading  *readBuffer        // not nil until history has been read
+	flags    subFlags
+}
+
+type subFlags uint8
+
+const (
+	flagPositioned  subFlags = 1 << iota // is told when it would miss something
+	flagRecoverable                      // may come back with its position
+	flagJoinLeave                        // is sent joins and leaves
+	flagServer                           // made by the server, not the client
+	flagAnnounced                        // others have been told that it is here
+)
+
+// readBuffer keeps what arrives live while history is being read.
+type readBuffer struct {
+	live []*broadcast
+	size int
+}
+
+func (sub *subscription) positioned() bool { return sub.flags&flagPositioned != 0 }
+
+func (sub *subscription) deadline() int64 {
+	if sub.expireAt == 0 {
+		return 0
+	}
+	return sub.expireAt + expiredGrace.Milliseconds()
+}
+
+// offer hands the subscription an event in the order of its channel. What was
+// part of the subscribe reply is dropped.
+func (sub *subscription) offer(b *broadcast) {
+	s := sub.session
+	switch {
+	case b.event.Kind != EventPublication:
+		if sub.flags&flagJoinLeave == 0 || sub.reading != nil {
+			return
+		}
+	case sub.reading != nil:
+		sub.buffer(b)
+		return
+	case b.event.Publication.Offset > 0 && b.event.Publication.Offset <= sub.after:
+		return
+	default:
+		s.shard.delivered++
+	}
+	s.enqueue(b.frameFor(s.enc))
+}
+
+// buffer keeps a publication until history has been read. A session whose buffer
+// outgrows its outbox is as slow as one that does not read.
+func (sub *subscription) buffer(b *broadcast) {
+	r := sub.reading
+	r.live = append(r.live, b)
+	r.size += len(b.event.Publication.Data) + publicationCost
+	if r.size > sub.session.shard.hub.cfg.OutboxMax {
+		sub.session.shard.hub.stats.DroppedOutbox.Add(uint64(len(r.live)))
+		sub.session.Disconnect(DisconnectSlow)
+	}
+}
+
+// live ends the reading: what was buffered follows, in order.
+func (sub *subscription) live(after uint64) {
+	r := sub.reading
+	sub.reading, sub.after = nil, after
+	for _, b := range r.live {
+		sub.offer(b)
+	}
+}
+
+// SubscribeRequest is a client's wish to subscribe.
+type SubscribeRequest struct {
+	Channel     string
+	Token       string // subscription token; "": none
+	Recover     bool   // bring what was missed since Since
+	Since       engine.Position
+	Positioned  bool
+	Recoverable bool
+	JoinLeave   bool // wants joins and leaves, where the namespace has them
+}
+
+// SubscribeResult is the answer to it.
+type SubscribeResult struct {
+	Channel       string
+	Position      engine.Position // where the subscription starts: the channel's top
+	Positioned    bool
+	Recoverable   bool
+	WasRecovering bool
+	Recovered     bool
+	Publications  []*engine.Publication
+	ExpireIn      uint32 // seconds; 0: never
+	Data          []byte // JSON from the backend
+}
+
+// Subscribe registers the session on a channel. done is called before the first
+// live publication is sent. Errors: ErrUnknownChannel, ErrBadRequest,
+// ErrAlreadySubscribed, ErrLimitExceeded, ErrPermissionDenied,
+// channel.ErrTokenInvalid, channel.ErrTokenExpired, ErrBusy.
+func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error)) {
+	opts, grant, err := s.maySubscribe(&r)
+	if err != nil {
+		done(SubscribeResult{}, err)
+		return
+	}
+	sub := &subscription{options: opts, flags: subscribeFlags(opts, &r)}
+	if grant != nil {
+		sub.expireAt = unixMilli(grant.ExpireAt)
+		sub.setInfo(s, grant.Info)
+	}
+	s.register(sub, r.Channel, &r, done)
+}
+
+func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.SubscriptionGrant, error) {
+	h := s.shard.hub
+	opts, err := h.resolve(r.Channel)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.find(r.Channel) != nil {
+		return nil, nil, ErrAlreadySubscribed
+	}
+	if len(s.subs) >= h.cfg.MaxChannels {
+		h.stats.RefusedChannels.Add(1)
+		return nil, nil, ErrLimitExceeded
+	}
+	var grant *channel.SubscriptionGrant
+	if r.Token != "" {
+		if grant, err = h.cfg.Auth.Subscription(r.Token); err != nil {
+			h.stats.RefusedTokens.Add(1)
+			return nil, nil, err
+		}
+	}
+	return opts, grant, s.decide(channel.Subscribe, r.Channel, opts, grant)
+}
+
+// decide asks for permission; the rule that refuses is told to the operator only.
+func (s *Session) decide(op channel.Op, name string, opts *channel.Options, grant *channel.SubscriptionGrant) error {
+	d := channel.Decide(channel.Request{
+		Op: op, Channel: name, Options: opts, Identity: s.identity, Token: grant,
+		Subscribed: s.find(name) != nil,
+	})
+	if d.Allowed {
+		return nil
+	}
+	s.shard.hub.stats.Denied.Add(1)
+	s.shard.hub.log.Debug("permission denied", "op", op.String(), "channel", name, "user", s.identity.User, "rule", d.Rule)
+	return ErrPermissionDenied
+}
+
+func subscribeFlags(o *channel.Options, r *SubscribeRequest) (f subFlags) {
+	if o.HasHistory() {
+		if o.ForceRecovery || o.AllowRecovery && (r.Recoverable || r.Recover) {
+			f |= flagRecoverable | flagPositioned
+		}
+		if o.ForcePositioning || o.AllowPositioning && r.Positioned {
+			f |= flagPositioned
+		}
+	}
+	if o.JoinLeave && (o.ForcePushJoinLeave || r.JoinLeave) {
+		f |= flagJoinLeave
+	}
+	return f
+}
+
+func (sub *subscription) setInfo(s *Session, chanInfo []byte) {
+	if len(chanInfo) == 0 {
+		return
+	}
+	info := *s.clientInfo()
+	info.ChanInfo = chanInfo
+	sub.info = &info
+}
+
+// register puts the subscription into the tables and, where positions matter,
+// reads history. From here on live publications are kept for it: what is
+// published before the read is in the read, what is published after it is in the
+// buffer, what is in both is dropped by its offset.
+func (s *Session) register(sub *subscription, name string, r *SubscribeRequest, done func(SubscribeResult, error)) {
+	h := s.shard.hub
+	sub.session = s
+	s.subs = append(s.subs, sub)
+	id := channel.ID{App: s.identity.App, Name: name}
+	top, first := h.topics.join(id, s.shard.index)
+	sub.topic = top
+	top.local[s.shard.index].add(sub)
+	if first {
+		h.engine.Follow(id)
+	}
+	if sub.expireAt > 0 {
+		s.arm()
+	}
+	if !sub.positioned() {
+		result := sub.result(r)
+		done(result, nil)
+		s.announce(sub)
+		return
+	}
+	sub.reading = &readBuffer{}
+	s.begin()
+	h.engine.History(sub.historyRequest(r), func(res engine.HistoryResult, err error) {
+		s.shard.Post(func() {
+			s.finish()
+			s.historyRead(sub, r, res, err, done)
+		})
+	})
+}
+
+func (sub *subscription) historyRequest(r *SubscribeRequest) engine.HistoryRequest {
+	cfg := &sub.session.shard.hub.cfg
+	req := engine.HistoryRequest{Channel: sub.topic.id, Retention: engine.RetentionOf(sub.options)}
+	switch {
+	case !r.Recover || sub.flags&flagRecoverable == 0:
+	case sub.options.RecoveryMode() == channel.RecoverCache:
+		req.Limit, req.Reverse = 1, true
+	default:
+		req.Since, req.Limit, req.MaxBytes = &r.Since, cfg.RecoveryLimit, cfg.RecoveryBytes
+	}
+	return req
+}
+
+// historyRead is the second half of register: reply, then go live.
+func (s *Session) historyRead(sub *subscription, r *SubscribeRequest, res engine.HistoryResult, err error, done func(SubscribeResult, error)) {
+	if s.ended || s.find(sub.topic.id.Name) != sub {
+		return // it left while history was read
+	}
+	if errors.Is(err, ErrUnrecoverable) {
+		s.rereadTop(sub, r, done)
+		return
+	}
+	if err != nil {
+		s.removeSubscription(sub)
+		done(SubscribeResult{}, err)
+		return
+	}
+	result := sub.result(r)
+	result.Position = res.Top
+	if r.Recover && result.Recoverable {
+		sub.recover(&result, r.Since, res)
+		s.shard.hub.stats.recovered(result.Recovered)
+	}
+	done(result, nil)
+	if s.ended {
+		return
+	}
+	sub.live(res.Top.Offset)
+	s.announce(sub)
+}
+
+// rereadTop asks once more, without the position that nothing can be recovered
+// from, to tell the client where the channel stands now.
+func (s *Session) rereadTop(sub *subscription, r *SubscribeRequest, done func(SubscribeResult, error)) {
+	req := sub.historyRequest(r)
+	req.Since, req.Limit = nil, 0
+	s.begin()
+	s.shard.hub.engine.History(req, func(res engine.HistoryResult, err error) {
+		s.shard.Post(func() {
+			s.finish()
+			s.historyRead(sub, r, res, err, done)
+		})
+	})
+}
+
+// recover decides whether res is exactly what was missed since a position.
+func (sub *subscription) recover(result *SubscribeResult, since engine.Position, res engine.HistoryResult) {
+	if sub.options.RecoveryMode() == channel.RecoverCache {
+		result.recoverCache(since, res)
+		return
+	}
+	if since.Epoch != res.Top.Epoch || since.Offset > res.Top.Offset {
+		return
+	}
+	missed := res.Top.Offset - since.Offset
+	if uint64(len(res.Publications)) != missed || missed > 0 && res.Publications[0].Offset != since.Offset+1 {
+		return
+	}
+	result.Recovered = true
+	result.Publications = res.Publications
+}
+
+// recoverCache brings the latest publication, unless the client has it.
+func (result *SubscribeResult) recoverCache(since engine.Position, res engine.HistoryResult) {
+	if len(res.Publications) == 0 {
+		return
+	}
+	latest := res.Publications[0]
+	result.Recovered = latest.Offset == res.Top.Offset
+	if result.Recovered && (since.Offset != latest.Offset || since.Epoch != res.Top.Epoch) {
+		result.Publications = res.Publications[:1]
+	}
+}
+
+func (sub *subscription) result(r *SubscribeRequest) SubscribeResult {
+	res := SubscribeResult{
+		Channel:       sub.topic.id.Name,
+		Positioned:    sub.positioned(),
+		Recoverable:   sub.flags&flagRecoverable != 0,
+		WasRecovering: r.Recover,
+	}
+	res.ExpireIn = sub.session.expiresIn(sub.expireAt)
+	return res
+}
+
+func (sub *subscription) clientInfo() *engine.ClientInfo {
+	if sub.info != nil {
+		return sub.info
+	}
+	return sub.session.clientInfo()
+}
+
+func (sub *subscription) notice() (n engine.Notice) {
+	if sub.options.Presence {
+		n |= engine.Track
+	}
+	if sub.options.JoinLeave {
+		n |= engine.Announce
+	}
+	return n
+}
+
+// announce tells of a subscriber that has its reply.
+func (s *Session) announce(sub *subscription) {
+	if n := sub.notice(); n != 0 && !s.ended && s.find(sub.topic.id.Name) == sub {
+		sub.flags |= flagAnnounced
+		s.shard.hub.engine.Join(sub.topic.id, sub.clientInfo(), n)
+	}
+}
+
+// find returns the session's subscription on a channel, or nil. Sessions have
+// few, so that a list beats a map in time and memory.
+func (s *Session) find(name string) *subscription {
+	for _, sub := range s.subs {
+		if sub.topic.id.Name == name {
+			return sub
+		}
+	}
+	return nil
+}
+
+// Unsubscribe ends a subscription. Unsubscribing from a channel that the session
+// has no subscription on does nothing.
+func (s *Session) Unsubscribe(name string) {
+	if sub := s.find(name); sub != nil {
+		s.removeSubscription(sub)
+	}
+}
+
+// dropSubscription ends a subscription for a reason that the client is told.
+func (s *Session) dropSubscription(sub *subscription, why Unsubscribe) {
+	name := sub.topic.id.Name
+	s.removeSubscription(sub)
+	s.enc.Protocol.Tell(s, Notice{Channel: name, Unsubscribed: &why})
+}
+
+func (s *Session) removeSubscription(sub *subscription) {
+	for i := range s.subs {
+		if s.subs[i] == sub {
+			last := len(s.subs) - 1
+			s.subs[i] = s.subs[last]
+			s.subs[last] = nil
+			s.subs = s.subs[:last]
+			break
+		}
+	}
+	h := s.shard.hub
+	l := &sub.topic.local[s.shard.index]
+	l.remove(sub)
+	if h.topics.leave(sub.topic, s.shard.index, len(l.list) == 0) {
+		h.engine.Unfollow(sub.topic.id)
+	}
+	if sub.flags&flagAnnounced != 0 {
+		h.engine.Leave(sub.topic.id, sub.clientInfo(), sub.notice())
+	}
+}
+
+// expireSubscriptions ends those whose token was not renewed in time.
+func (s *Session) expireSubscriptions(now int64) {
+	for i := len(s.subs) - 1; i >= 0 && !s.ended; i-- {
+		if at := s.subs[i].deadline(); at > 0 && now >= at {
+			s.dropSubscription(s.subs[i], UnsubscribeExpired)
+		}
+	}
+}
+
+// SubRefresh replaces a subscription's expiry by that of a new token. Errors:
+// ErrNotSubscribed, ErrPermissionDenied (a token for another channel or user),
+// channel.ErrTokenInvalid, channel.ErrTokenExpired.
+func (s *Session) SubRefresh(name, token string, done func(expireIn uint32, err error)) {
+	sub := s.find(name)
+	if sub == nil {
+		done(0, ErrNotSubscribed)
+		return
+	}
+	grant, err := s.shard.hub.cfg.Auth.Subscription(token)
+	if err == nil {
+		err = s.decide(channel.Subscribe, name, sub.options, grant)
+	}
+	if err != nil {
+		done(0, err)
+		return
+	}
+	sub.expireAt = unixMilli(grant.ExpireAt)
+	s.arm()
+	done(s.expiresIn(sub.expireAt), nil)
+}

@@ -1,0 +1,163 @@
+package hub
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+)
+
+// topic is a channel that has subscribers here. It lives from the first
+// subscription to the last, in one place for all shards, so that a publication
+// costs one look-up.
+type topic struct {
+	id channel.ID
+
+	// Guarded by the mutex of its stripe.
+	shards uint64 // bit i: shard i has subscribers
+	count  int    // subscribers on all shards
+
+	// local[i] is touched by shard i's goroutine only.
+	local []subscribers
+}
+
+// subscribers are a topic's subscriptions on one shard.
+type subscribers struct {
+	list  []*subscription
+	epoch string
+	last  uint64 // offset of the newest publication seen here; 0: none yet
+}
+
+// MaxShards is as many as fit a topic's bit set.
+const MaxShards = 64
+
+const topicStripes = 64
+
+// topics finds a topic by channel. Lock order: a stripe's mutex is the innermost
+// lock; nothing is called while it is held.
+type topics struct {
+	seed    maphash.Seed
+	shards  int
+	stripes [topicStripes]topicStripe
+}
+
+type topicStripe struct {
+	mu sync.RWMutex
+	m  map[channel.ID]*topic
+}
+
+func newTopics(shards int) *topics {
+	t := &topics{seed: maphash.MakeSeed(), shards: shards}
+	for i := range t.stripes {
+		t.stripes[i].m = make(map[channel.ID]*topic)
+	}
+	return t
+}
+
+func (t *topics) stripe(id channel.ID) *topicStripe {
+	return &t.stripes[maphash.Comparable(t.seed, id)%topicStripes]
+}
+
+// find returns the topic, the shards that have subscribers, and how many those
+// are; nil when nobody is subscribed.
+func (t *topics) find(id channel.ID) (top *topic, shards uint64, count int) {
+	st := t.stripe(id)
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	if top = st.m[id]; top == nil {
+		return nil, 0, 0
+	}
+	return top, top.shards, top.count
+}
+
+// join counts one more subscriber of a shard. first reports that the channel had
+// none before.
+func (t *topics) join(id channel.ID, shard int) (top *topic, first bool) {
+	st := t.stripe(id)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	top = st.m[id]
+	if top == nil {
+		top = &topic{id: id, local: make([]subscribers, t.shards)}
+		st.m[id] = top
+		first = true
+	}
+	top.shards |= 1 << shard
+	top.count++
+	return top, first
+}
+
+// leave counts one less; empty says that it was the last of its shard. last
+// reports that the channel has none any more.
+func (t *topics) leave(top *topic, shard int, empty bool) (last bool) {
+	st := t.stripe(top.id)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if empty {
+		top.shards &^= 1 << shard
+	}
+	top.count--
+	if top.count == 0 {
+		delete(st.m, top.id)
+		return true
+	}
+	return false
+}
+
+// each calls fn for every topic, stripe by stripe.
+func (t *topics) each(fn func(id channel.ID, subscribers int)) {
+	type row struct {
+		id channel.ID
+		n  int
+	}
+	var rows []row
+	for i := range t.stripes {
+		st := &t.stripes[i]
+		rows = rows[:0]
+		st.mu.RLock()
+		for id, top := range st.m {
+			rows = append(rows, row{id, top.count})
+		}
+		st.mu.RUnlock()
+		for _, r := range rows {
+			fn(r.id, r.n)
+		}
+	}
+}
+
+// eachShard calls fn with the index of every bit set.
+func eachShard(set uint64, fn func(int)) {
+	for ; set != 0; set &= set - 1 {
+		fn(bits.TrailingZeros64(set))
+	}
+}
+
+// add appends a subscription to its shard's list, remembering its place.
+func (l *subscribers) add(sub *subscription) {
+	sub.place = len(l.list)
+	l.list = append(l.list, sub)
+}
+
+// remove takes a subscription out; the order of the others may change. An empty
+// list forgets where the channel stood: publications no longer pass here.
+func (l *subscribers) remove(sub *subscription) {
+	end := len(l.list) - 1
+	moved := l.list[end]
+	l.list[sub.place] = moved
+	moved.place = sub.place
+	l.list[end] = nil
+	l.list = l.list[:end]
+	if end == 0 {
+		*l = subscribers{}
+	}
+}
+
+// totals counts channels and subscriptions.
+func (t *topics) totals() (channels, subscriptions int) {
+	t.each(func(_ channel.ID, n int) {
+		channels++
+		subscriptions += n
+	})
+	return channels, subscriptions
+}
