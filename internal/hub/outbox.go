@@ -1,7 +1,5 @@
 package hub
 
-import "sync"
-
 // outbox is what a session still has to be sent: frames in order, the first
 // perhaps partly written. A session without anything to send has none.
 type outbox struct {
@@ -10,10 +8,29 @@ type outbox struct {
 	size   int // bytes not yet written
 }
 
-var outboxes = sync.Pool{New: func() any { return new(outbox) }}
+// Limits of what a shard keeps for re-use: outboxes, and frames in one of them.
+const (
+	maxSpareOutboxes = 1024
+	maxSpareFrames   = 64
+)
 
-// maxPooledFrames keeps one slow session's outbox from living on in the pool.
-const maxPooledFrames = 64
+// newOutbox and freeOutbox keep empty outboxes on the shard: only sessions with
+// something to send hold one.
+func (sh *Shard) newOutbox() *outbox {
+	last := len(sh.spare) - 1
+	if last < 0 {
+		return new(outbox)
+	}
+	o := sh.spare[last]
+	sh.spare = sh.spare[:last]
+	return o
+}
+
+func (sh *Shard) freeOutbox(o *outbox) {
+	if cap(o.frames) <= maxSpareFrames && len(sh.spare) < maxSpareOutboxes {
+		sh.spare = append(sh.spare, o)
+	}
+}
 
 func (o *outbox) push(frame []byte) {
 	o.frames = append(o.frames, frame)
@@ -55,15 +72,6 @@ func (o *outbox) wrote(n int) {
 	o.frames = append(o.frames[:0], o.frames[done:]...)
 }
 
-func (o *outbox) free() {
-	if cap(o.frames) > maxPooledFrames {
-		return
-	}
-	clear(o.frames)
-	o.frames, o.head, o.size = o.frames[:0], 0, 0
-	outboxes.Put(o)
-}
-
 // enqueue puts a frame in line. What is in line when the shard has done its turn
 // leaves in as few writes as possible; a session that does not keep up with more
 // than OutboxMax is disconnected and resumes from history.
@@ -72,7 +80,7 @@ func (s *Session) enqueue(frame []byte) {
 		return
 	}
 	if s.out == nil {
-		s.out = outboxes.Get().(*outbox)
+		s.out = s.shard.newOutbox()
 	}
 	s.out.push(frame)
 	switch {
@@ -105,7 +113,7 @@ func (s *Session) flush() {
 		s.out.wrote(n)
 		s.blocked = n < len(p)
 		if s.out.size == 0 {
-			s.out.free()
+			s.shard.freeOutbox(s.out)
 			s.out = nil
 		} else if s.blocked && s.out.size > s.shard.hub.cfg.OutboxMax {
 			s.shard.hub.stats.DroppedOutbox.Add(uint64(len(s.out.frames)))

@@ -261,7 +261,7 @@ func (s *Session) end(d Disconnect) {
 	if s.connected {
 		s.shard.hub.users.remove(s)
 	}
-	s.out = nil // not pooled: the transport may still be told of its frames
+	s.out = nil // not kept for re-use: it may hold frames
 	s.shard.hub.stats.disconnected(d.Code)
 }
 

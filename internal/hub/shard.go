@@ -25,6 +25,7 @@ type Shard struct {
 	wheel     *wheel
 	dirty     []*Session // sessions with something to write when the turn ends
 	scratch   []byte
+	spare     []*outbox
 	delivered uint64 // publications in this turn
 }
 
