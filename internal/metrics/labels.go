@@ -1,0 +1,181 @@
+package metrics
+
+// This file is the closed lists of label values. Each value exists from the
+// start, at 0; what is in no list is counted as "other".
+
+// Other is the label value of what no list names.
+const Other = "other"
+
+// Protocol and Transport say how sessions are connected.
+type (
+	Protocol  string
+	Transport string
+)
+
+// The protocols and transports.
+const (
+	Centrifuge Protocol  = "centrifuge"
+	WebSocket  Transport = "websocket"
+)
+
+// Via is what sessions are counted by.
+type Via struct {
+	Protocol  Protocol
+	Transport Transport
+}
+
+func allVias() []Via { return []Via{{Centrifuge, WebSocket}} }
+
+// Source says who published.
+type Source string
+
+// The sources of publications.
+const (
+	FromAPI    Source = "api"
+	FromClient Source = "client"
+)
+
+// PublishResult says how a publish ended.
+type PublishResult string
+
+// The results of a publish.
+const (
+	PublishOK        PublishResult = "ok"
+	PublishDuplicate PublishResult = "duplicate" // the idempotency key was known
+	PublishRefused   PublishResult = "refused"   // bad request, unknown channel or no permission
+	PublishTooLarge  PublishResult = "too_large"
+	PublishBusy      PublishResult = "busy"
+	PublishReadOnly  PublishResult = "read_only"
+	PublishFailed    PublishResult = "failed" // internal error, or unknown
+)
+
+// Publication is what publishes are counted by.
+type Publication struct {
+	Source Source
+	Result PublishResult
+}
+
+func allPublications() (list []Publication) {
+	for _, s := range []Source{FromAPI, FromClient} {
+		for _, r := range []PublishResult{
+			PublishOK, PublishDuplicate, PublishRefused, PublishTooLarge, PublishBusy, PublishReadOnly, PublishFailed,
+		} {
+			list = append(list, Publication{s, r})
+		}
+	}
+	return list
+}
+
+// DropReason says why something that had been accepted was not delivered, or
+// something that had been offered was not accepted for want of room.
+type DropReason string
+
+// The reasons to drop.
+const (
+	DropOutboxFull       DropReason = "outbox_full"        // messages of a session that was too slow
+	DropPublishWait      DropReason = "publish_wait"       // publishes that waited publish_wait in vain
+	DropPublishQueueFull DropReason = "publish_queue_full" // publishes that found the line full
+	DropReaderQueueFull  DropReason = "reader_queue_full"  // history reads that found the line full
+	DropHandshakeLimit   DropReason = "handshake_limit"    // connections beyond the handshakes under way
+)
+
+func allDropReasons() []DropReason {
+	return []DropReason{
+		DropOutboxFull, DropPublishWait, DropPublishQueueFull, DropReaderQueueFull, DropHandshakeLimit,
+	}
+}
+
+// RefusalReason says why somebody was not let in, or not allowed to do something.
+type RefusalReason string
+
+// The reasons to refuse.
+const (
+	RefuseToken             RefusalReason = "token" // missing, invalid or expired
+	RefuseOrigin            RefusalReason = "origin"
+	RefuseAPIKey            RefusalReason = "api_key"
+	RefusePermission        RefusalReason = "permission"
+	RefuseHandshake         RefusalReason = "handshake"          // not a valid upgrade
+	RefuseConnectionLimit   RefusalReason = "connection_limit"   // of the node
+	RefuseSubscriptionLimit RefusalReason = "subscription_limit" // of a session
+	RefusePublicationSize   RefusalReason = "publication_size"
+	RefuseShutdown          RefusalReason = "shutdown"
+)
+
+func allRefusalReasons() []RefusalReason {
+	return []RefusalReason{
+		RefuseToken, RefuseOrigin, RefuseAPIKey, RefusePermission, RefuseHandshake, RefuseConnectionLimit,
+		RefuseSubscriptionLimit, RefusePublicationSize, RefuseShutdown,
+	}
+}
+
+// Recovery is how a returning subscriber's recovery ended.
+type Recovery string
+
+// The results of a recovery; every one but Recovered is answered with
+// recovered: false.
+const (
+	Recovered        Recovery = "recovered"
+	NotRecoveredOld  Recovery = "trimmed"  // what was missed is no longer kept
+	NotRecoveredNew  Recovery = "ahead"    // the client's offset is above the channel's top
+	NotRecoveredEra  Recovery = "epoch"    // the client's position is of another epoch
+	NotRecoveredMany Recovery = "too_many" // more was missed than one recovery brings
+)
+
+func allRecoveries() []Recovery {
+	return []Recovery{Recovered, NotRecoveredOld, NotRecoveredNew, NotRecoveredEra, NotRecoveredMany}
+}
+
+// allDisconnectCodes are those of the Centrifuge protocol that the server uses.
+func allDisconnectCodes() []uint32 {
+	return []uint32{
+		3000, 3001, 3003, 3004, 3005, 3006, 3008, 3009, 3010, 3011, 3012, 3013, 3014,
+		3500, 3501, 3502, 3503, 3504, 3505, 3506, 3507, 3508, 3509,
+	}
+}
+
+// Command is what client commands are counted by.
+type Command struct {
+	Method string
+	Code   uint32 // of the Centrifuge protocol's errors; 0: no error
+}
+
+func allCommands() (list []Command) {
+	for _, m := range []string{
+		"connect", "subscribe", "unsubscribe", "publish", "presence", "presence_stats", "history",
+		"ping", "send", "rpc", "refresh", "sub_refresh", "unknown",
+	} {
+		list = append(list, Command{m, 0})
+		for code := uint32(100); code <= 112; code++ {
+			list = append(list, Command{m, code})
+		}
+	}
+	return list
+}
+
+// APICall is what server API requests are counted by.
+type APICall struct {
+	Method string
+	Status int // HTTP status of the outcome, also when it was answered with 200
+}
+
+// APIMethods are the methods of the server API.
+func APIMethods() []string {
+	return []string{
+		"publish", "broadcast", "batch", "subscribe", "unsubscribe", "disconnect", "presence",
+		"presence_stats", "history", "history_remove", "channels", "info",
+	}
+}
+
+// APIStatuses are the HTTP statuses that the outcome of a request may have.
+func APIStatuses() []int {
+	return []int{200, 400, 401, 403, 404, 405, 409, 413, 415, 416, 429, 500, 503}
+}
+
+func allAPICalls() (list []APICall) {
+	for _, m := range append(APIMethods(), Other) {
+		for _, s := range APIStatuses() {
+			list = append(list, APICall{m, s})
+		}
+	}
+	return list
+}
