@@ -102,6 +102,7 @@ func ask[T any](ctx context.Context, fn func(done func(T, error))) (T, error) {
 func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, error) {
 	opts, err := h.resolve(p.Channel)
 	if err != nil {
+		h.count.publishedByAPI.count(engine.PublishResult{}, err)
 		return engine.PublishResult{}, err
 	}
 	req := engine.PublishRequest{
@@ -111,7 +112,9 @@ func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, err
 		IdempotencyKey: p.IdempotencyKey,
 		Publication:    engine.Publication{Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags},
 	}
-	return ask(ctx, func(done func(engine.PublishResult, error)) { h.publish(req, done) })
+	return ask(ctx, func(done func(engine.PublishResult, error)) {
+		h.publish(req, &h.count.publishedByAPI, done)
+	})
 }
 
 // History reads one page of a channel's history. Errors: ErrUnknownChannel,
@@ -233,11 +236,8 @@ func (h *Hub) Info() Info {
 	info := Info{
 		UID: h.cfg.Node.UID, Name: h.cfg.Node.Name, Version: h.cfg.Node.Version,
 		Clients: int(h.open.Load()), Users: h.users.users(), Uptime: time.Since(h.started),
-		Published: h.stats.Published.Load(), Delivered: h.stats.Delivered.Load(),
+		Published: h.count.accepted(), Delivered: h.count.Deliveries.Value(),
 	}
 	info.Channels, info.Subs = h.topics.totals()
 	return info
 }
-
-// Stats are the hub's counters.
-func (h *Hub) Stats() *Stats { return &h.stats }

@@ -90,10 +90,10 @@ func (sh *Shard) inSequence(l *subscribers, b *broadcast) bool {
 		l.epoch, l.last = b.epoch, pub.Offset
 		return true
 	case l.epoch == b.epoch && pub.Offset <= l.last:
-		sh.hub.stats.Duplicates.Add(1)
+		sh.hub.count.Repeated.Inc()
 		return false
 	}
-	sh.hub.stats.Gaps.Add(1)
+	sh.hub.count.Gaps.Inc()
 	l.epoch, l.last = b.epoch, pub.Offset
 	for i := len(l.list) - 1; i >= 0; i-- {
 		if sub := l.list[i]; sub.positioned() {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -46,6 +47,7 @@ type ClientPublish struct {
 func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) {
 	opts, err := s.permitted(channel.Publish, p.Channel)
 	if err != nil {
+		s.shard.hub.count.publishedByClient.count(engine.PublishResult{}, err)
 		done(engine.PublishResult{}, err)
 		return
 	}
@@ -61,7 +63,7 @@ func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error
 		},
 	}
 	s.begin()
-	s.shard.hub.publish(req, func(res engine.PublishResult, err error) {
+	s.shard.hub.publish(req, &s.shard.hub.count.publishedByClient, func(res engine.PublishResult, err error) {
 		s.shard.Post(func() {
 			s.finish()
 			if !s.ended {
@@ -72,25 +74,29 @@ func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error
 }
 
 // publish takes a publication through the gate to the engine.
-func (h *Hub) publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
+func (h *Hub) publish(req engine.PublishRequest, count *published, done func(engine.PublishResult, error)) {
+	answer := func(res engine.PublishResult, err error) {
+		count.count(res, err)
+		done(res, err)
+	}
 	if len(req.Publication.Data) > h.cfg.MaxData {
-		h.stats.RefusedSize.Add(1)
-		done(engine.PublishResult{}, ErrLimitExceeded)
+		h.count.size.Inc()
+		answer(engine.PublishResult{}, ErrLimitExceeded)
 		return
 	}
+	start := time.Now()
 	cost := int64(publicationCost + len(req.Publication.Data))
 	h.gate.enter(cost, func(err error) {
 		if err != nil {
-			h.stats.RefusedBusy.Add(1)
-			done(engine.PublishResult{}, err)
+			answer(engine.PublishResult{}, err)
 			return
 		}
 		h.engine.Publish(req, func(res engine.PublishResult, err error) {
 			h.gate.release(cost)
 			if err == nil {
-				h.stats.Published.Add(1)
+				h.count.PublishTime.Took(time.Since(start))
 			}
-			done(res, err)
+			answer(res, err)
 		})
 	})
 }

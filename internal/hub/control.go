@@ -62,7 +62,7 @@ func (s *Session) serverSubscribe(c *engine.Control) {
 		return
 	}
 	if len(s.subs) >= s.shard.hub.cfg.MaxChannels {
-		s.shard.hub.stats.RefusedChannels.Add(1)
+		s.shard.hub.count.subscriptions.Inc()
 		s.Disconnect(DisconnectChannelLimit)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -339,7 +340,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 		t.Fatal(err)
 	}
 	p := &textProtocol{}
-	ho := &house{Hub: h, t: t, engine: e, proto: p, enc: h.NewEncoding(p, lineFraming{})}
+	ho := &house{Hub: h, t: t, engine: e, proto: p, enc: h.NewEncoding(p, lineFraming{}, metrics.Via{})}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -3,6 +3,8 @@ package hub
 import (
 	"sync"
 	"time"
+
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // gate is the back-pressure of publishing: it bounds what has been accepted but
@@ -13,8 +15,10 @@ import (
 // The unit is cost: payload bytes plus publicationCost for each publication and
 // deliveryCost for each delivery that still has to be made.
 type gate struct {
-	limit int64
-	wait  time.Duration
+	limit    int64
+	wait     time.Duration
+	timedOut *metrics.Counter // who waited in vain
+	lineFull *metrics.Counter // who was refused at once
 
 	mu      sync.Mutex
 	used    int64
@@ -51,6 +55,7 @@ func (g *gate) enter(cost int64, fn func(error)) {
 		return
 	case len(g.waiters) >= maxWaiters || g.wait <= 0:
 		g.mu.Unlock()
+		g.lineFull.Inc()
 		fn(ErrBusy)
 		return
 	}
@@ -91,6 +96,7 @@ func (g *gate) expire(w *waiter) {
 		if x == w {
 			g.waiters = append(g.waiters[:i:i], g.waiters[i+1:]...)
 			g.mu.Unlock()
+			g.timedOut.Inc()
 			w.enter(ErrBusy)
 			return
 		}

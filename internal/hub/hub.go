@@ -13,6 +13,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // Config is what a Hub is made of. Engine, Namespaces and Auth are required;
@@ -24,6 +25,7 @@ type Config struct {
 	Log        *slog.Logger
 	App        string // the App of every session, until there are several
 	Node       Node
+	Metrics    *metrics.Metrics // nil: counted, but shown to nobody
 
 	Shards  int               // 0: GOMAXPROCS; at most MaxShards
 	NewLoop func(*Shard) Loop // nil: NewGoLoop
@@ -89,6 +91,9 @@ func (c *Config) setDefaults() {
 	orDefault(&c.RecoveryLimit, DefaultRecoveryLimit)
 	orDefault(&c.RecoveryBytes, min(DefaultRecoveryBytes, c.OutboxMax/2))
 	orDefault(&c.HistoryLimit, DefaultHistoryLimit)
+	if c.Metrics == nil {
+		c.Metrics = metrics.New(c.Node.Version)
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -119,7 +124,7 @@ type Hub struct {
 	users   *directory
 	shards  []*Shard
 	started time.Time
-	stats   Stats
+	count   counters
 
 	next     atomic.Uint32 // for Pick
 	open     atomic.Int64  // connections
@@ -140,12 +145,19 @@ func New(cfg Config) (*Hub, error) {
 		cfg:     cfg,
 		log:     cfg.Log,
 		engine:  cfg.Engine,
-		gate:    &gate{limit: cfg.PublishQueue, wait: cfg.PublishWait},
+		count:   newCounters(cfg.Metrics),
 		topics:  newTopics(cfg.Shards),
 		users:   newDirectory(),
 		started: time.Now(),
 		empty:   make(chan struct{}),
 	}
+	h.gate = &gate{
+		limit: cfg.PublishQueue, wait: cfg.PublishWait,
+		timedOut: h.count.publishWait, lineFull: h.count.publishQueueFull,
+	}
+	cfg.Metrics.Users.Bind(func() int64 { return int64(h.users.users()) })
+	cfg.Metrics.Channels.Bind(func() int64 { n, _ := h.topics.totals(); return int64(n) })
+	cfg.Metrics.Subscriptions.Bind(func() int64 { _, n := h.topics.totals(); return int64(n) })
 	for i := range cfg.Shards {
 		now := time.Now().UnixMilli()
 		h.shards = append(h.shards, &Shard{
@@ -162,11 +174,15 @@ func New(cfg Config) (*Hub, error) {
 	return h, nil
 }
 
-// NewEncoding registers a protocol in a framing; before the first session.
-func (h *Hub) NewEncoding(p Protocol, f Framing) *Encoding {
+// NewEncoding registers a protocol in a framing; before the first session. via
+// is what its sessions are counted by.
+func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings)}
+	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), open: h.count.Open[via]}
+	if e.open == nil {
+		e.open = new(metrics.Gauge)
+	}
 	h.encodings = append(h.encodings, e)
 	return e
 }
@@ -175,10 +191,11 @@ func (h *Hub) NewEncoding(p Protocol, f Framing) *Encoding {
 // (connections); a transport answers 503 to both.
 func (h *Hub) Pick() (*Shard, error) {
 	if h.draining.Load() {
+		h.count.shutdown.Inc()
 		return nil, ErrShutdown
 	}
 	if h.cfg.MaxSessions > 0 && h.open.Load() >= int64(h.cfg.MaxSessions) {
-		h.stats.RefusedConnections.Add(1)
+		h.count.connections.Inc()
 		return nil, ErrLimitExceeded
 	}
 	return h.shards[int(h.next.Add(1))%len(h.shards)], nil

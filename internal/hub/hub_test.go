@@ -61,7 +61,7 @@ func (h *house) publishFrom(t *testing.T, name string, i int) {
 	h.Hub.publish(engine.PublishRequest{
 		Channel:     channel.ID{App: channel.DefaultApp, Name: name},
 		Publication: engine.Publication{Data: fmt.Append(nil, i)},
-	}, func(_ engine.PublishResult, err error) {
+	}, &h.count.publishedByAPI, func(_ engine.PublishResult, err error) {
 		if err != nil {
 			t.Error(err)
 		}
@@ -229,8 +229,8 @@ func TestGapIsTold(t *testing.T) {
 	if got := withoutJoins(c.lines()); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
-	if h.stats.Gaps.Load() != 1 || h.stats.Duplicates.Load() != 1 {
-		t.Fatalf("gaps %d, duplicates %d", h.stats.Gaps.Load(), h.stats.Duplicates.Load())
+	if h.count.Gaps.Value() != 1 || h.count.Repeated.Value() != 1 {
+		t.Fatalf("gaps %d, duplicates %d", h.count.Gaps.Value(), h.count.Repeated.Value())
 	}
 }
 
@@ -255,7 +255,7 @@ func TestSlowSessionCostsItself(t *testing.T) {
 	if got := slow.lines(); len(got) != 1 || got[0] != "plain:a 0 "+data {
 		t.Fatalf("slow session was left with %q", got)
 	}
-	if h.stats.DroppedOutbox.Load() == 0 {
+	if h.count.outboxFull.Value() == 0 {
 		t.Fatal("the drop was not counted")
 	}
 }

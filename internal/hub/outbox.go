@@ -86,7 +86,7 @@ func (s *Session) enqueue(frame []byte) {
 	switch {
 	case s.blocked:
 		if s.out.size > s.shard.hub.cfg.OutboxMax {
-			s.shard.hub.stats.DroppedOutbox.Add(uint64(len(s.out.frames)))
+			s.shard.hub.count.outboxFull.Add(uint64(len(s.out.frames)))
 			s.Disconnect(DisconnectSlow)
 		}
 	case s.out.size >= flushAt:
@@ -109,14 +109,14 @@ func (s *Session) flush() {
 			s.Disconnect(DisconnectWriteError)
 			return
 		}
-		s.shard.hub.stats.BytesSent.Add(uint64(n))
+		s.shard.hub.count.SentBytes.Add(uint64(n))
 		s.out.wrote(n)
 		s.blocked = n < len(p)
 		if s.out.size == 0 {
 			s.shard.freeOutbox(s.out)
 			s.out = nil
 		} else if s.blocked && s.out.size > s.shard.hub.cfg.OutboxMax {
-			s.shard.hub.stats.DroppedOutbox.Add(uint64(len(s.out.frames)))
+			s.shard.hub.count.outboxFull.Add(uint64(len(s.out.frames)))
 			s.Disconnect(DisconnectSlow)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // The wheel fires what a plain list of deadlines would.
@@ -58,7 +59,7 @@ func TestWheelAgainstList(t *testing.T) {
 
 func TestGateWaitsThenRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{limit: 10, wait: time.Second}
+		g := &gate{limit: 10, wait: time.Second, timedOut: new(metrics.Counter), lineFull: new(metrics.Counter)}
 		var mu sync.Mutex
 		var order []string
 		enter := func(name string) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // Protocol gives bytes meaning: the Protocol seam. One value serves every
@@ -90,4 +91,5 @@ type Encoding struct {
 	Protocol Protocol
 	Framing  Framing
 	index    int
+	open     *metrics.Gauge
 }

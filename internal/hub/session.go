@@ -71,7 +71,8 @@ func (sh *Shard) Open(c Conn, e *Encoding) *Session {
 	s.timer.owner = s
 	sh.sessions[s] = struct{}{}
 	sh.hub.open.Add(1)
-	sh.hub.stats.Opened.Add(1)
+	sh.hub.count.Opened.Inc()
+	e.open.Add(1)
 	s.expireAt = sh.now + sh.hub.cfg.ConnectTimeout.Milliseconds()
 	s.arm()
 	e.Protocol.Open(s)
@@ -106,7 +107,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	}
 	identity, err := h.identify(r.Token)
 	if err != nil {
-		h.stats.RefusedTokens.Add(1)
+		h.count.token.Inc()
 		h.log.Debug("connect refused", "remote", s.conn.Remote(), "sdk", r.Name, "error", err)
 		done(ConnectResult{}, err)
 		return
@@ -118,7 +119,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	s.nextPing = s.shard.now + spread(h.cfg.PingInterval)
 	s.arm()
 	h.users.add(s)
-	h.stats.Connects.Add(1)
+	h.count.Connects.Inc()
 	done(s.connectResult(), nil)
 }
 
@@ -157,7 +158,7 @@ func (s *Session) Refresh(token string, done func(ConnectResult, error)) {
 		err = channel.ErrTokenInvalid
 	}
 	if err != nil {
-		s.shard.hub.stats.RefusedTokens.Add(1)
+		s.shard.hub.count.token.Inc()
 		done(ConnectResult{}, err)
 		return
 	}
@@ -196,7 +197,7 @@ func (s *Session) Receive(msg []byte) {
 	if s.ended {
 		return
 	}
-	s.shard.hub.stats.BytesReceived.Add(uint64(len(msg)))
+	s.shard.hub.count.ReceivedBytes.Add(uint64(len(msg)))
 	s.enc.Protocol.Receive(s, msg)
 }
 
@@ -245,6 +246,7 @@ func (s *Session) Closed(err error) {
 	s.end(DisconnectClosed)
 	delete(s.shard.sessions, s)
 	s.shard.hub.open.Add(-1)
+	s.enc.open.Add(-1)
 	s.shard.hub.closeIfEmpty()
 }
 
@@ -262,7 +264,7 @@ func (s *Session) end(d Disconnect) {
 		s.shard.hub.users.remove(s)
 	}
 	s.out = nil // not kept for re-use: it may hold frames
-	s.shard.hub.stats.disconnected(d.Code)
+	s.shard.hub.count.Disconnects.Of(d.Code).Inc()
 }
 
 // Pong says that the client has answered a ping.

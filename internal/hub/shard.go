@@ -73,7 +73,7 @@ func (sh *Shard) Turn(now time.Time) time.Duration {
 	sh.drain()
 	sh.flushDirty()
 	if sh.delivered > 0 {
-		sh.hub.stats.Delivered.Add(sh.delivered)
+		sh.hub.count.Deliveries.Add(sh.delivered)
 		sh.delivered = 0
 	}
 	wait := sh.wheel.wait(sh.now)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // subscription is a session's interest in one channel.
@@ -73,7 +74,7 @@ func (sub *subscription) buffer(b *broadcast) {
 	r.live = append(r.live, b)
 	r.size += len(b.event.Publication.Data) + publicationCost
 	if r.size > sub.session.shard.hub.cfg.OutboxMax {
-		sub.session.shard.hub.stats.DroppedOutbox.Add(uint64(len(r.live)))
+		sub.session.shard.hub.count.outboxFull.Add(uint64(len(r.live)))
 		sub.session.Disconnect(DisconnectSlow)
 	}
 }
@@ -139,13 +140,13 @@ func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.
 		return nil, nil, ErrAlreadySubscribed
 	}
 	if len(s.subs) >= h.cfg.MaxChannels {
-		h.stats.RefusedChannels.Add(1)
+		h.count.subscriptions.Inc()
 		return nil, nil, ErrLimitExceeded
 	}
 	var grant *channel.SubscriptionGrant
 	if r.Token != "" {
 		if grant, err = h.cfg.Auth.Subscription(r.Token); err != nil {
-			h.stats.RefusedTokens.Add(1)
+			h.count.token.Inc()
 			return nil, nil, err
 		}
 	}
@@ -161,7 +162,7 @@ func (s *Session) decide(op channel.Op, name string, opts *channel.Options, gran
 	if d.Allowed {
 		return nil
 	}
-	s.shard.hub.stats.Denied.Add(1)
+	s.shard.hub.count.permission.Inc()
 	s.shard.hub.log.Debug("permission denied", "op", op.String(), "channel", name, "user", s.identity.User, "rule", d.Rule)
 	return ErrPermissionDenied
 }
@@ -254,8 +255,8 @@ func (s *Session) historyRead(sub *subscription, r *SubscribeRequest, res engine
 	result := sub.result(r)
 	result.Position = res.Top
 	if r.Recover && result.Recoverable {
-		sub.recover(&result, r.Since, res)
-		s.shard.hub.stats.recovered(result.Recovered)
+		how := sub.recover(&result, r.Since, res)
+		s.shard.hub.count.Recoveries.Of(how).Inc()
 	}
 	done(result, nil)
 	if s.ended {
@@ -280,32 +281,36 @@ func (s *Session) rereadTop(sub *subscription, r *SubscribeRequest, done func(Su
 }
 
 // recover decides whether res is exactly what was missed since a position.
-func (sub *subscription) recover(result *SubscribeResult, since engine.Position, res engine.HistoryResult) {
+func (sub *subscription) recover(result *SubscribeResult, since engine.Position, res engine.HistoryResult) metrics.Recovery {
 	if sub.options.RecoveryMode() == channel.RecoverCache {
-		result.recoverCache(since, res)
-		return
+		return result.recoverCache(since, res)
 	}
-	if since.Epoch != res.Top.Epoch || since.Offset > res.Top.Offset {
-		return
-	}
-	missed := res.Top.Offset - since.Offset
-	if uint64(len(res.Publications)) != missed || missed > 0 && res.Publications[0].Offset != since.Offset+1 {
-		return
+	switch missed := res.Top.Offset - since.Offset; {
+	case since.Epoch != res.Top.Epoch:
+		return metrics.NotRecoveredEra
+	case since.Offset > res.Top.Offset:
+		return metrics.NotRecoveredNew
+	case since.Offset+1 < res.Oldest:
+		return metrics.NotRecoveredOld
+	case uint64(len(res.Publications)) != missed || missed > 0 && res.Publications[0].Offset != since.Offset+1:
+		return metrics.NotRecoveredMany
 	}
 	result.Recovered = true
 	result.Publications = res.Publications
+	return metrics.Recovered
 }
 
 // recoverCache brings the latest publication, unless the client has it.
-func (result *SubscribeResult) recoverCache(since engine.Position, res engine.HistoryResult) {
-	if len(res.Publications) == 0 {
-		return
+func (result *SubscribeResult) recoverCache(since engine.Position, res engine.HistoryResult) metrics.Recovery {
+	if len(res.Publications) == 0 || res.Publications[0].Offset != res.Top.Offset {
+		return metrics.NotRecoveredOld
 	}
 	latest := res.Publications[0]
-	result.Recovered = latest.Offset == res.Top.Offset
-	if result.Recovered && (since.Offset != latest.Offset || since.Epoch != res.Top.Epoch) {
+	result.Recovered = true
+	if since.Offset != latest.Offset || since.Epoch != res.Top.Epoch {
 		result.Publications = res.Publications[:1]
 	}
+	return metrics.Recovered
 }
 
 func (sub *subscription) result(r *SubscribeRequest) SubscribeResult {
