@@ -1,0 +1,277 @@
+package centrifuge
+
+import (
+	"errors"
+
+	"github.com/centrifugal/protocol"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// do does one command. An error says that it is malformed.
+func (c *client) do(method string, cmd *protocol.Command) error {
+	switch {
+	case method == methodConnect:
+		return c.connect(cmd.Id, cmd.Connect)
+	case c.stage == stageFailed:
+		return errConnectFailed
+	case c.stage != stageLive:
+		return errNotConnected
+	}
+	switch method {
+	case methodPublish:
+		return c.publish(cmd.Id, cmd.Publish)
+	case methodSubscribe:
+		return c.subscribe(cmd.Id, cmd.Subscribe)
+	case methodUnsubscribe:
+		return c.unsubscribe(cmd.Id, cmd.Unsubscribe)
+	case methodHistory:
+		return c.history(cmd.Id, cmd.History)
+	case methodPresence:
+		return c.presence(cmd.Id, cmd.Presence)
+	case methodPresenceStats:
+		return c.presenceStats(cmd.Id, cmd.PresenceStats)
+	case methodRefresh:
+		return c.refresh(cmd.Id, cmd.Refresh)
+	case methodSubRefresh:
+		return c.subRefresh(cmd.Id, cmd.SubRefresh)
+	case methodRPC, methodPing:
+		return c.reject(method, cmd.Id, errNotAvailable)
+	case methodSend:
+		c.json.cfg.Count(methodSend, 0)
+		return nil
+	}
+	return c.pong()
+}
+
+// reply answers a command with what encode appends, or with err's code.
+func (c *client) reply(method string, id uint32, err error, encode func([]byte) []byte) {
+	if err != nil {
+		c.fail(method, id, err)
+		return
+	}
+	buf := c.line()
+	buf.b = encode(buf.b)
+	c.sendLine(buf)
+	c.json.cfg.Count(method, 0)
+}
+
+// reject answers a command with an error. It returns nil: what is answered is
+// not malformed.
+func (c *client) reject(method string, id uint32, code *errorCode) error {
+	buf := c.line()
+	buf.b = appendErrorReply(buf.b, id, code)
+	c.sendLine(buf)
+	c.json.cfg.Count(method, code.code)
+	return nil
+}
+
+// fail answers a command that the session refused: with an error, or by ending
+// the connection where SDKs would take an error for final.
+func (c *client) fail(method string, id uint32, err error) {
+	if d, ends := disconnectFor(method, err); ends {
+		c.disconnect(d)
+		return
+	}
+	code := errorFor(err)
+	if code == nil {
+		c.json.cfg.Log.Error("client command failed", "method", method, "error", err)
+		code = errInternal
+	}
+	_ = c.reject(method, id, code)
+}
+
+// disconnectFor says which errors end the connection.
+func disconnectFor(method string, err error) (d hub.Disconnect, ends bool) {
+	switch expired := isExpired(err); {
+	case (method == methodConnect || method == methodRefresh) && errors.Is(err, channel.ErrTokenInvalid):
+		return hub.DisconnectInvalidToken, true
+	case method == methodRefresh && expired:
+		return hub.DisconnectExpired, true
+	case method == methodSubRefresh && expired:
+		return hub.DisconnectSubExpired, true
+	}
+	return hub.Disconnect{}, false
+}
+
+func isExpired(err error) bool {
+	return errors.Is(err, channel.ErrTokenExpired) || errors.Is(err, hub.ErrTokenExpired)
+}
+
+func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
+	switch c.stage {
+	case stageFailed:
+		return errConnectFailed
+	case stageLive, stageConnecting:
+		return errSecondConnect
+	}
+	c.stage = stageConnecting
+	c.s.Connect(hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version}, func(res hub.ConnectResult, err error) {
+		c.stage = stageLive
+		if err != nil {
+			c.stage, c.held = stageFailed, nil
+		}
+		c.reply(methodConnect, id, err, func(b []byte) []byte {
+			return (&protocol.Reply{Id: id, Connect: &protocol.ConnectResult{
+				Client: res.Client, Version: c.json.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
+				Ping: res.Ping, Pong: res.Pong,
+			}}).AppendJSON(b)
+		})
+		if held := c.held; len(held) > 0 {
+			c.held = nil
+			c.receive(held)
+		}
+	})
+	return nil
+}
+
+func (c *client) refresh(id uint32, r *protocol.RefreshRequest) error {
+	if r.Token == "" {
+		return errNoToken
+	}
+	c.s.Refresh(r.Token, func(res hub.ConnectResult, err error) {
+		c.reply(methodRefresh, id, err, func(b []byte) []byte {
+			return (&protocol.Reply{Id: id, Refresh: &protocol.RefreshResult{
+				Client: res.Client, Version: c.json.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
+			}}).AppendJSON(b)
+		})
+	})
+	return nil
+}
+
+func (c *client) subscribe(id uint32, r *protocol.SubscribeRequest) error {
+	switch {
+	case r.Channel == "":
+		return errNoChannel
+	case r.Type < 0 || r.Type > maxSubscribeType || r.Tf != nil:
+		return c.reject(methodSubscribe, id, errBadRequest)
+	case r.Type != 0:
+		return c.reject(methodSubscribe, id, errNotAvailable)
+	}
+	req := hub.SubscribeRequest{
+		Channel: r.Channel, Token: r.Token,
+		Recover: r.Recover, Since: engine.Position{Epoch: r.Epoch, Offset: r.Offset},
+		Positioned: r.Positioned, Recoverable: r.Recoverable, JoinLeave: r.JoinLeave,
+	}
+	mustRecover := r.Flag&flagRejectUnrecovered != 0
+	c.s.Subscribe(req, func(res hub.SubscribeResult, err error) {
+		if err == nil && mustRecover && res.Recoverable && res.WasRecovering && !res.Recovered {
+			c.s.Unsubscribe(req.Channel)
+			err = hub.ErrUnrecoverable
+		}
+		c.reply(methodSubscribe, id, err, func(b []byte) []byte {
+			return appendSubscribeReply(b, id, req.Since.Offset, &res)
+		})
+	})
+	return nil
+}
+
+func (c *client) unsubscribe(id uint32, r *protocol.UnsubscribeRequest) error {
+	if r.Channel == "" {
+		return errNoChannel
+	}
+	c.s.Unsubscribe(r.Channel)
+	c.reply(methodUnsubscribe, id, nil, func(b []byte) []byte {
+		return appendEmptyReply(b, id, methodUnsubscribe)
+	})
+	return nil
+}
+
+func (c *client) subRefresh(id uint32, r *protocol.SubRefreshRequest) error {
+	switch {
+	case r.Channel == "":
+		return errNoChannel
+	case r.Type > 0 && r.Type <= maxSubRefreshType:
+		return c.reject(methodSubRefresh, id, errNotAvailable)
+	case r.Type != 0 || r.Token == "":
+		return c.reject(methodSubRefresh, id, errBadRequest)
+	}
+	c.s.SubRefresh(r.Channel, r.Token, func(expireIn uint32, err error) {
+		c.reply(methodSubRefresh, id, err, func(b []byte) []byte {
+			return (&protocol.Reply{Id: id, SubRefresh: &protocol.SubRefreshResult{
+				Expires: expireIn > 0, Ttl: expireIn,
+			}}).AppendJSON(b)
+		})
+	})
+	return nil
+}
+
+func (c *client) publish(id uint32, r *protocol.PublishRequest) error {
+	switch {
+	case r.Channel == "":
+		return errNoChannel
+	case r.Type == mapPublish:
+		return c.reject(methodPublish, id, errNotAvailable)
+	case r.Type != 0 || len(r.Data) == 0:
+		return c.reject(methodPublish, id, errBadRequest)
+	}
+	c.s.Publish(hub.ClientPublish{Channel: r.Channel, Data: oneLine(r.Data)}, func(_ engine.PublishResult, err error) {
+		if err != nil {
+			c.fail(methodPublish, id, err)
+			return
+		}
+		buf := c.line()
+		buf.b = appendEmptyReply(buf.b, id, methodPublish)
+		c.sendLine(buf)
+		c.json.cfg.Count(methodPublish, 0)
+	})
+	return nil
+}
+
+func (c *client) history(id uint32, r *protocol.HistoryRequest) error {
+	if r.Channel == "" {
+		return errNoChannel
+	}
+	q := hub.HistoryQuery{Limit: int(r.Limit), Reverse: r.Reverse}
+	if r.Since != nil {
+		if r.Reverse && r.Since.Offset == 0 {
+			return c.reject(methodHistory, id, errBadRequest)
+		}
+		q.Since = &engine.Position{Epoch: r.Since.Epoch, Offset: r.Since.Offset}
+	}
+	c.s.History(r.Channel, q, func(res engine.HistoryResult, err error) {
+		c.reply(methodHistory, id, err, func(b []byte) []byte { return appendHistoryReply(b, id, &res) })
+	})
+	return nil
+}
+
+// presence answers with everybody, or with error 106 where that is more than
+// MaxReply: a reply that fills the outbox would cost the client its connection.
+func (c *client) presence(id uint32, r *protocol.PresenceRequest) error {
+	if r.Channel == "" {
+		return errNoChannel
+	}
+	c.s.Presence(r.Channel, func(members engine.Members, err error) {
+		if err == nil && presenceSize(members) > c.json.cfg.MaxReply {
+			err = hub.ErrLimitExceeded
+		}
+		c.reply(methodPresence, id, err, func(b []byte) []byte { return appendPresenceReply(b, id, members) })
+	})
+	return nil
+}
+
+// presenceSize is about what a presence reply takes in bytes.
+func presenceSize(members engine.Members) int {
+	const perMember = 40 // names of fields and punctuation
+	size := 0
+	for client, info := range members {
+		size += perMember + len(client) + len(info.User) + len(info.Client) + len(info.ConnInfo) + len(info.ChanInfo)
+	}
+	return size
+}
+
+func (c *client) presenceStats(id uint32, r *protocol.PresenceStatsRequest) error {
+	if r.Channel == "" {
+		return errNoChannel
+	}
+	c.s.PresenceStats(r.Channel, func(stats engine.PresenceStats, err error) {
+		c.reply(methodPresenceStats, id, err, func(b []byte) []byte {
+			return (&protocol.Reply{Id: id, PresenceStats: &protocol.PresenceStatsResult{
+				NumClients: uint32(stats.Clients), NumUsers: uint32(stats.Users),
+			}}).AppendJSON(b)
+		})
+	})
+	return nil
+}
