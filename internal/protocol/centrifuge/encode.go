@@ -120,15 +120,7 @@ func appendErrorReply(b []byte, id uint32, code *errorCode) []byte {
 	return append(b, '}')
 }
 
-// appendInto puts publications into the object that b ends with.
-func appendInto(b []byte, pubs []*engine.Publication) []byte {
-	if len(pubs) == 0 {
-		return b
-	}
-	b = b[:len(b)-1]
-	if b[len(b)-1] != '{' {
-		b = append(b, ',')
-	}
+func appendPublications(b []byte, pubs []*engine.Publication) []byte {
 	b = append(b, `"publications":[`...)
 	for i, pub := range pubs {
 		if i > 0 {
@@ -136,7 +128,7 @@ func appendInto(b []byte, pubs []*engine.Publication) []byte {
 		}
 		b = appendPublication(b, pub)
 	}
-	return append(b, "]}"...)
+	return append(b, ']')
 }
 
 // appendSubscribeReply tells where the subscription starts: a recovered one at
@@ -154,15 +146,26 @@ func appendSubscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeR
 	}
 	b = appendReplyHead(b, id, methodSubscribe)
 	b = result.AppendJSON(b)
-	b = appendInto(b, res.Publications)
+	if len(res.Publications) > 0 {
+		if b = b[:len(b)-1]; b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = appendPublications(b, res.Publications)
+		b = append(b, '}')
+	}
 	return append(b, '}')
 }
 
+// appendHistoryReply leaves nothing out that is empty: SDKs count on all three.
 func appendHistoryReply(b []byte, id uint32, res *engine.HistoryResult) []byte {
 	b = appendReplyHead(b, id, methodHistory)
-	b = (&protocol.HistoryResult{Epoch: res.Top.Epoch, Offset: res.Top.Offset}).AppendJSON(b)
-	b = appendInto(b, res.Publications)
-	return append(b, '}')
+	b = append(b, '{')
+	b = appendPublications(b, res.Publications)
+	b = append(b, `,"epoch":`...)
+	b = cfjson.AppendString(b, res.Top.Epoch)
+	b = append(b, `,"offset":`...)
+	b = cfjson.AppendUint(b, res.Top.Offset)
+	return append(b, "}}"...)
 }
 
 func appendPresenceReply(b []byte, id uint32, members engine.Members) []byte {

@@ -1,0 +1,69 @@
+package centrifuge
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// sink is a session that answers at once and keeps nothing.
+type sink struct{ *fakeSession }
+
+func (sink) Send([]byte) {}
+func (sink) Alive() bool { return true }
+func (sink) Publish(_ hub.ClientPublish, done func(engine.PublishResult, error)) {
+	done(engine.PublishResult{}, nil)
+}
+
+func tagged() *hub.Event {
+	return &hub.Event{Kind: hub.EventPublication, Channel: "chat:lobby", Publication: &engine.Publication{
+		Offset: 123456, Time: 1700000000123, Event: "said", Data: []byte(`{"text":"` + strings.Repeat("x", 128) + `"}`),
+		Tags: map[string]string{"lang": "en", "room": "1"},
+		Info: &engine.ClientInfo{User: "alice", Client: "7f2c2c0e-4e0c-4e9b-9d2e-0a4c6a2b8f11", ConnInfo: []byte(`{"name":"A"}`)},
+	}}
+}
+
+var publishFrame = []byte(`{"id":5,"publish":{"channel":"chat:lobby","data":{"text":"` + strings.Repeat("x", 128) + `"}}}`)
+
+func benchClient(b testing.TB) *client {
+	c, f := newTestClient(b, Config{})
+	c.s = sink{f}
+	return c
+}
+
+// The allocations of a publish are what it hands on: the request, the channel,
+// the data, and what waits for the answer.
+func TestAllocations(t *testing.T) {
+	j, e, dst := New(Config{}), tagged(), make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { dst = j.Append(dst[:0], e) }); n > 0 {
+		t.Errorf("Append allocates %v times", n)
+	}
+	c := benchClient(t)
+	if n := testing.AllocsPerRun(100, func() { c.receive(publishFrame) }); n > 4 {
+		t.Errorf("a publish allocates %v times", n)
+	}
+	pong := []byte("{}")
+	if n := testing.AllocsPerRun(100, func() { c.ping(); c.receive(pong); c.s.(sink).calls = nil }); n > 4 {
+		t.Errorf("a ping allocates %v times", n)
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	j, e, dst := New(Config{}), tagged(), make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = j.Append(dst[:0], e)
+	}
+	b.SetBytes(int64(len(dst)))
+}
+
+func BenchmarkPublishCommand(b *testing.B) {
+	c := benchClient(b)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(publishFrame)))
+	for b.Loop() {
+		c.receive(publishFrame)
+	}
+}
