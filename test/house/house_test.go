@@ -1,0 +1,162 @@
+package house
+
+import (
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+var root = filepath.Join("..", "..")
+
+func TestSizes(t *testing.T)         { eachSource(t, (*source).sizes) }
+func TestSleepsInTests(t *testing.T) { eachSource(t, (*source).sleeps) }
+func TestLeftovers(t *testing.T)     { eachSource(t, (*source).leftovers) }
+
+func TestExceptionsAreStillThere(t *testing.T) {
+	for name := range large {
+		file, symbol, _ := strings.Cut(name, "#")
+		src, err := parse(file, read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if symbol != "" && !src.declares(symbol) {
+			t.Errorf("the exception %s is no longer needed", name)
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyOwn(t *testing.T) {
+	for _, fault := range undocumented(tracked(t)) {
+		t.Error(fault)
+	}
+}
+
+func TestNothingIsBoundToOneMachine(t *testing.T) {
+	for _, name := range tracked(t) {
+		text := read(t, name)
+		if !utf8.ValidString(text) || path.Base(name) == "go.sum" {
+			continue // pictures, checksums
+		}
+		for _, fault := range machineBound(name, text) {
+			t.Error(fault)
+		}
+	}
+}
+
+func TestLockFilesNameNoRegistry(t *testing.T) {
+	locks := 0
+	for _, name := range tracked(t) {
+		if path.Base(name) != "package-lock.json" {
+			continue
+		}
+		locks++
+		if strings.Contains(read(t, name), `"resolved": "http`) {
+			t.Errorf("%s: make it with npm install --omit-lockfile-registry-resolved", name)
+		}
+	}
+	if locks == 0 {
+		t.Error("no package-lock.json is tracked")
+	}
+}
+
+func TestPagesNameWhatExists(t *testing.T) {
+	pages := 0
+	for _, name := range tracked(t) {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		pages++
+		for _, m := range mentions(path.Dir(name), read(t, name)) {
+			if fault := missing(t, m); fault != "" {
+				t.Errorf("%s: %s: %s", name, m.raw, fault)
+			}
+		}
+	}
+	if pages == 0 {
+		t.Error("no page is tracked")
+	}
+	if len(mentions(".", read(t, "ARCHITECTURE.md"))) == 0 {
+		t.Error("ARCHITECTURE.md refers to nothing")
+	}
+}
+
+func TestPagesNameTargetsOfTheMakefile(t *testing.T) {
+	makefile := read(t, "Makefile")
+	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+		for _, target := range makeTargets(read(t, name)) {
+			if !strings.Contains(makefile, "\n"+target+":") {
+				t.Errorf("%s: make %s: the Makefile has no such target", name, target)
+			}
+		}
+	}
+}
+
+func missing(t *testing.T, m mention) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(m.path))); err != nil {
+		return "no such file"
+	}
+	if m.symbol == "" {
+		return ""
+	}
+	src, err := parse(m.path, read(t, m.path))
+	if err != nil {
+		return err.Error()
+	}
+	if !src.declares(m.symbol) {
+		return "the file declares no such symbol"
+	}
+	return ""
+}
+
+func eachSource(t *testing.T, check func(*source) []string) {
+	t.Helper()
+	checked := 0
+	for _, name := range tracked(t) {
+		if path.Ext(name) != ".go" {
+			continue
+		}
+		checked++
+		src, err := parse(name, read(t, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, fault := range check(src) {
+			t.Error(fault)
+		}
+	}
+	if checked == 0 {
+		t.Fatal("no Go file is tracked")
+	}
+}
+
+// tracked lists what git has in its index and the tree still has.
+func tracked(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	files := strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
+	return slices.DeleteFunc(files, func(name string) bool {
+		_, err := os.Lstat(filepath.Join(root, filepath.FromSlash(name)))
+		return err != nil
+	})
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,93 @@
+package house
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// hosts of package registries; which one is used is the business of whoever
+// installs.
+var hosts = []string{
+	"registry." + "npmjs.org", "registry." + "yarnpkg.com", "proxy." + "golang.org", "sum." + "golang.org",
+	"deb." + "debian.org", "pypi." + "org", "static." + "crates.io",
+}
+
+// absolute is a path that exists on one machine only.
+var absolute = regexp.MustCompile(`(?:^|[\s"'` + "`" + `=(:])(/(?:home|root|Users|work)/[\w.-]+)`)
+
+// machineBound reports registries and paths of one machine in a text file.
+func machineBound(name, text string) []string {
+	var faults []string
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		for _, host := range hosts {
+			if strings.Contains(line, host) {
+				faults = append(faults, fmt.Sprintf("%s:%d: %s: which registry is used is for the user to say", name, n, host))
+			}
+		}
+		if m := absolute.FindStringSubmatch(line); m != nil {
+			faults = append(faults, fmt.Sprintf("%s:%d: %s exists on one machine only", name, n, m[1]))
+		}
+	}
+	return faults
+}
+
+var (
+	reference = regexp.MustCompile("`([\\w./-]+\\.go)#(\\w+)`")
+	link      = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	treePath  = regexp.MustCompile("`((?:internal|cmd|test|bench|client|docs|tools)(?:/[\\w.-]+)+)/?`")
+	fence     = regexp.MustCompile("(?ms)^```.*?^```")
+)
+
+// mention is what a page of documentation says exists.
+type mention struct {
+	path   string // relative to the root
+	symbol string // "": the path alone
+	raw    string
+}
+
+// mentions finds the paths, links and path#Symbol references of a page. dir is
+// the directory of the page, which links start from.
+func mentions(dir, markdown string) []mention {
+	var found []mention
+	for _, m := range reference.FindAllStringSubmatch(markdown, -1) {
+		found = append(found, mention{path: m[1], symbol: m[2], raw: m[0]})
+	}
+	prose := fence.ReplaceAllString(markdown, "")
+	for _, m := range treePath.FindAllStringSubmatch(prose, -1) {
+		found = append(found, mention{path: m[1], raw: m[0]})
+	}
+	for _, m := range link.FindAllStringSubmatch(prose, -1) {
+		target, _, _ := strings.Cut(m[1], "#")
+		if target == "" || strings.Contains(target, ":") {
+			continue // a heading of this page, or elsewhere
+		}
+		if dir != "." {
+			target = dir + "/" + target
+		}
+		found = append(found, mention{path: target, raw: m[0]})
+	}
+	return found
+}
+
+// targets finds the `make x` commands of a page.
+var makeTarget = regexp.MustCompile(`\bmake ([a-z]+)\b`)
+
+func makeTargets(markdown string) []string {
+	var names []string
+	for _, m := range makeTarget.FindAllStringSubmatch(codeOf(markdown), -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// codeOf is what a page shows as code.
+func codeOf(markdown string) string {
+	code := fence.FindAllString(markdown, -1)
+	for _, m := range regexp.MustCompile("`[^`\n]+`").FindAllString(fence.ReplaceAllString(markdown, ""), -1) {
+		code = append(code, m)
+	}
+	return strings.Join(code, "\n")
+}

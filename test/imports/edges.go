@@ -1,0 +1,47 @@
+package imports
+
+// edge forbids every package that matches from to import what matches a pattern
+// of to. Patterns are relative to the module: "x" is one package, "x/*" what is
+// below it, "x/..." both. A pattern without a package of the module stands for a
+// package of the standard library.
+type edge struct {
+	from   string
+	to     []string
+	why    string
+	except string // a package that from matches and the rule does not mean
+}
+
+// outer are the packages that only app puts together.
+var outer = []string{"internal/api", "internal/admin", "internal/transport/...", "internal/protocol/...", "internal/webhook"}
+
+// edges are the forbidden imports; ARCHITECTURE.md says what is allowed.
+var edges = []edge{
+	{from: "internal/...", to: []string{"internal/app"}, why: "app is the composition root: it knows every part, no part knows it"},
+	{from: "client/...", to: []string{"internal/..."}, why: "users import the client; it must not drag the server in"},
+	{from: "internal/...", except: "internal/app", to: []string{"internal/config"}, why: "a package defines its own Config, app fills it from the settings"},
+
+	{from: "internal/transport/...", to: []string{"internal/protocol/..."}, why: "a transport moves bytes; a protocol that it knows could not be carried by another"},
+	{from: "internal/protocol/...", to: []string{"internal/transport/..."}, why: "a protocol gives bytes meaning, whatever carried them"},
+	{from: "internal/protocol/centrifuge", to: []string{"internal/protocol/pusher"}, why: "protocols meet in the hub, never each other"},
+	{from: "internal/protocol/pusher", to: []string{"internal/protocol/centrifuge"}, why: "protocols meet in the hub, never each other"},
+	{from: "internal/protocol/...", to: []string{"net/http", "internal/store", "internal/engine/*"}, why: "a protocol asks the hub; how bytes come and where they are kept is not its business"},
+
+	{from: "internal/hub", to: outer, why: "the hub is what the outside builds on; it is told who is there through its seams"},
+	{from: "internal/hub", to: []string{"net/http"}, why: "the hub serves every transport; HTTP is one of them"},
+	{from: "internal/hub", to: []string{"internal/store", "internal/engine/*"}, why: "the hub speaks to the engine's contract, not to one engine"},
+	{from: "internal/hub", to: []string{"internal/auth"}, why: "the hub takes an Authenticator; that tokens exist is auth's knowledge"},
+
+	{from: "internal/engine/...", to: outer, why: "an engine orders and stores; who is connected is the hub's knowledge"},
+	{from: "internal/engine/...", to: []string{"internal/hub", "internal/auth", "net/http"}, why: "an engine orders and stores; who is connected is the hub's knowledge"},
+	{from: "internal/engine", to: []string{"internal/engine/*", "internal/store"}, why: "the contract must not know those who fulfil it"},
+	{from: "internal/store", to: append([]string{"internal/hub", "internal/engine/*", "internal/auth", "net/http"}, outer...), why: "the store keeps what it is given; it has no users, no network and no delivery"},
+
+	{from: "internal/api", to: []string{"internal/transport/...", "internal/protocol/...", "internal/admin", "internal/store", "internal/engine/*"}, why: "the API asks the hub, as a protocol does"},
+	{from: "internal/admin", to: []string{"internal/transport/...", "internal/protocol/...", "internal/store", "internal/engine/*"}, why: "the page shows what the hub tells it"},
+
+	{from: "internal/auth", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/metrics", "net/http"}, outer...), why: "auth turns a token into an Identity and knows nothing else"},
+	{from: "internal/channel", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/metrics", "net", "net/http", "os"}, outer...), why: "channel is pure: values in, values out"},
+	{from: "internal/metrics", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/channel"}, outer...), why: "everybody counts with metrics, so it can depend on nobody"},
+
+	{from: "test/...", to: []string{"internal/..."}, why: "whole-binary tests know what the documentation says, not the code they test"},
+}
