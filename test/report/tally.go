@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// tally counts tests and prints what is worth reading.
+type tally struct {
+	out                     io.Writer
+	passed, failed, skipped int
+}
+
+// summary is the closing line.
+func (t *tally) summary() string {
+	line := fmt.Sprintf("%d passed, %d failed", t.passed, t.failed)
+	if t.skipped > 0 {
+		line += fmt.Sprintf(", %d skipped", t.skipped)
+	}
+	return line
+}
+
+// fault counts something that failed without being a test.
+func (t *tally) fault(where string, err error) {
+	t.failed++
+	t.printf("FAIL %s: %v\n", where, err)
+}
+
+// finished prints the line of one package or file.
+func (t *tally) finished(name string, ok bool, tests int, took time.Duration) {
+	word := "ok  "
+	if !ok {
+		word = "FAIL"
+	}
+	t.printf("%s %-44s %4d tests %6.1fs\n", word, name, tests, took.Seconds())
+}
+
+// note prints what a test that passed has to say.
+func (t *tally) note(test, text string) { t.printf("     %s: %s\n", test, text) }
+
+// failure prints everything a failed test said.
+func (t *tally) failure(name string, output []string) {
+	t.printf("\n--- %s\n", name)
+	for _, text := range output {
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, "=== ") { // what go test says between tests
+				t.printf("    %s\n", strings.TrimRight(line, "\n"))
+			}
+		}
+	}
+}
+
+func (t *tally) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
+
+// maxLine bounds one line of JSON; longer ones end the reading.
+const maxLine = 16 << 20
+
+func lines(r io.Reader) *bufio.Scanner {
+	s := bufio.NewScanner(r)
+	s.Buffer(make([]byte, 0, 64<<10), maxLine)
+	return s
+}
