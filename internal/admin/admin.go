@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// Config is what a Handler is made of.
+type Config struct {
+	// Dev opens numbers and lists to the machine's own user, without a key; the
+	// key then opens nothing, as everybody knows it.
+	Dev     bool
+	APIKey  string // outside Dev; "": numbers and lists are refused to everybody
+	Version string
+	App     string // whose channels are listed; "": channel.DefaultApp
+	// Refused is told of every request that was refused, to be counted; nil: nobody.
+	// It must not block.
+	Refused func(Refusal)
+}
+
+// Refusal says why a request was refused.
+type Refusal string
+
+// The reasons to refuse.
+const (
+	RefusedKey      Refusal = "api_key"  // missing or wrong
+	RefusedPeer     Refusal = "peer"     // in Dev: not from this machine, or on behalf of another site
+	RefusedWatchers Refusal = "watchers" // MaxWatchers are there already
+)
+
+// Handler serves the page; mount it at "/".
+type Handler struct {
+	cfg      Config
+	hub      hub.API
+	log      *slog.Logger
+	key      key
+	mux      *http.ServeMux
+	watchers chan struct{} // as many tokens as there are watchers
+	listing  chan struct{} // its one token is held while channels are listed
+	snapshot snapshot
+}
+
+// New makes the handler. Streams end with their request's context: a server that
+// stops must end the context that requests are based on.
+func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
+	if cfg.App == "" {
+		cfg.App = channel.DefaultApp
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(Refusal) {}
+	}
+	a := &Handler{
+		cfg: cfg, hub: h, log: log, key: newKey(cfg.APIKey),
+		mux: http.NewServeMux(), watchers: make(chan struct{}, MaxWatchers),
+		listing: make(chan struct{}, 1),
+	}
+	a.routes()
+	return a
+}
+
+func (a *Handler) routes() {
+	for path, f := range pageFiles() {
+		a.mux.Handle(path, f)
+	}
+	a.mux.HandleFunc("/admin/access", a.access)
+	a.mux.HandleFunc("/admin/live", a.guard(a.live))
+	a.mux.HandleFunc("/admin/channels", a.guard(a.channels))
+	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, http.StatusNotFound, "there is nothing here")
+	})
+}
+
+// ServeHTTP answers GET and HEAD of the page, its files and /admin/….
+func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	if _, pattern := a.mux.Handler(r); pattern != "/" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		writeError(w, http.StatusMethodNotAllowed, "use GET, not "+r.Method)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// setHeaders fences the page in: nothing from elsewhere, no inline script or
+// style, no frame around it. 'self' of connect-src covers WebSockets of the same
+// origin (CSP Level 3, section 6.7.2.8). Files override Cache-Control.
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "+
+		"require-trusted-types-for 'script'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // a reader that has left is not our error
+}
+
+func writeError(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]any{"error": map[string]any{"code": status, "message": message}})
+}
