@@ -1,0 +1,140 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/coder/websocket"
+)
+
+// maxFrame bounds one frame of the server.
+const maxFrame = 16 << 20
+
+// Conn is one connection. One goroutine reads, any may write.
+type Conn struct {
+	ws    *websocket.Conn
+	ready []Message // of the last frame, not yet taken
+}
+
+// Dial opens a connection without a word of the protocol. The error of a refused
+// handshake is a *Refusal.
+func Dial(ctx context.Context, url string, header http.Header) (*Conn, error) {
+	ws, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: header})
+	if err != nil {
+		if res != nil && res.StatusCode != http.StatusSwitchingProtocols {
+			return nil, &Refusal{Status: res.StatusCode, Header: res.Header}
+		}
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	ws.SetReadLimit(maxFrame)
+	return &Conn{ws: ws}, nil
+}
+
+// Refusal is a handshake that was answered with something else than 101.
+type Refusal struct {
+	Status int
+	Header http.Header
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("handshake refused with HTTP %d", r.Status) }
+
+// Connect dials and sends the connect command with id 1.
+func Connect(ctx context.Context, url string) (*Conn, error) {
+	c, err := Dial(ctx, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Send(ctx, `{"id":1,"connect":{}}`); err != nil {
+		c.Drop()
+		return nil, err
+	}
+	m, err := c.Reply(ctx, 1)
+	if err == nil && m.Connect == nil {
+		err = fmt.Errorf("connect: %s", m.Raw)
+	}
+	if err != nil {
+		c.Drop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Send writes one text frame as it is.
+func (c *Conn) Send(ctx context.Context, frame string) error {
+	return c.ws.Write(ctx, websocket.MessageText, []byte(frame))
+}
+
+// SendBinary writes one binary frame as it is.
+func (c *Conn) SendBinary(ctx context.Context, frame []byte) error {
+	return c.ws.Write(ctx, websocket.MessageBinary, frame)
+}
+
+// Next gives the next message; pings are answered and not given. The error of a
+// connection that the server closed is a *Closed. A ctx that ends closes the
+// connection.
+func (c *Conn) Next(ctx context.Context) (Message, error) {
+	for len(c.ready) == 0 {
+		if err := c.frame(ctx); err != nil {
+			return Message{}, err
+		}
+	}
+	m := c.ready[0]
+	c.ready = c.ready[1:]
+	return m, nil
+}
+
+// Reply gives the reply to the command with id; pushes before it are lost.
+func (c *Conn) Reply(ctx context.Context, id uint32) (Message, error) {
+	for {
+		m, err := c.Next(ctx)
+		if err != nil || m.ID == id {
+			return m, err
+		}
+	}
+}
+
+// frame reads one frame, whose lines are messages.
+func (c *Conn) frame(ctx context.Context) error {
+	_, data, err := c.ws.Read(ctx)
+	if err != nil {
+		var closed websocket.CloseError
+		if errors.As(err, &closed) {
+			return &Closed{Code: int(closed.Code), Reason: closed.Reason}
+		}
+		return fmt.Errorf("read: %w", err)
+	}
+	c.ready = c.ready[:0]
+	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if string(line) == "{}" {
+			if err := c.Send(ctx, "{}"); err != nil {
+				return fmt.Errorf("pong: %w", err)
+			}
+			continue
+		}
+		m := Message{Raw: line}
+		if err := json.Unmarshal(line, &m); err != nil {
+			return fmt.Errorf("message %.200q: %w", line, err)
+		}
+		c.ready = append(c.ready, m)
+	}
+	return nil
+}
+
+// Closed is the server's close frame.
+type Closed struct {
+	Code   int
+	Reason string
+}
+
+func (c *Closed) Error() string { return fmt.Sprintf("closed with %d %s", c.Code, c.Reason) }
+
+// Drop ends the connection without a close frame, as a lost network does.
+func (c *Conn) Drop() { _ = c.ws.CloseNow() }
