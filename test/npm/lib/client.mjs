@@ -1,0 +1,76 @@
+// The published client, and waiting for what it says.
+import { Centrifuge } from 'centrifuge'
+import { WebSocket } from 'ws'
+
+export const TIMEOUT = 10_000
+
+// connect makes a client that ends with the test t. It is not connected yet.
+export function client(t, url, options = {}) {
+  const c = new Centrifuge(url, {
+    websocket: WebSocket, minReconnectDelay: 20, maxReconnectDelay: 200, timeout: 5000, maxServerPingDelay: 500, ...options
+  })
+  t.after(() => c.disconnect())
+  return c
+}
+
+// connected gives a client that has connected.
+export async function connected(t, url, options) {
+  const c = client(t, url, options)
+  c.connect()
+  await c.ready(TIMEOUT)
+  return c
+}
+
+// subscribed gives a subscription that stands, and what it has been told so far in
+// its lists pubs, joins, leaves, states.
+export async function subscribed(c, channel, options) {
+  const sub = subscription(c, channel, options)
+  sub.subscribe()
+  await sub.ready(TIMEOUT)
+  return sub
+}
+
+export function subscription(c, channel, options) {
+  const sub = c.newSubscription(channel, options)
+  Object.assign(sub, { pubs: [], joins: [], leaves: [], states: [] })
+  sub.on('publication', (ctx) => sub.pubs.push(ctx))
+  sub.on('join', (ctx) => sub.joins.push(ctx.info))
+  sub.on('leave', (ctx) => sub.leaves.push(ctx.info))
+  sub.on('subscribed', (ctx) => sub.states.push(ctx))
+  return sub
+}
+
+// next waits for an event and gives its context.
+export function next(emitter, event) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      emitter.off(event, done)
+      reject(new Error(`no event ${event} in ${TIMEOUT} ms`))
+    }, TIMEOUT)
+    const done = (ctx) => {
+      clearTimeout(timer)
+      resolve(ctx)
+    }
+    emitter.once(event, done)
+  })
+}
+
+// until waits for a condition, sync or async.
+export async function until(what, condition) {
+  const deadline = Date.now() + TIMEOUT
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ${TIMEOUT} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+// received waits until a subscription has n publications.
+export async function received(sub, n) {
+  await until(`${n} publications in ${sub.channel}, got ${sub.pubs.length}`, () => sub.pubs.length >= n)
+  return sub.pubs
+}
+
+let number = 0
+
+// unique is a channel that no other test uses.
+export const unique = (namespace) => `${namespace}:${process.pid}-${++number}`

@@ -1,0 +1,28 @@
+// The settings that the suites run under: a namespace for each kind of channel.
+export const secret = 'npm-suite-secret'
+
+const open = {
+  allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true,
+  allow_publish_for_client: true, allow_publish_for_anonymous: true,
+  allow_history_for_client: true, allow_history_for_anonymous: true,
+  allow_presence_for_client: true, allow_presence_for_anonymous: true
+}
+const history = { history_size: 200, history_ttl: '1h', force_recovery: true }
+
+export const config = {
+  app: { secret },
+  api: { key: 'npm' },
+  client: { allow_anonymous: true, ping_interval: '1s', pong_timeout: '500ms', outbox_max_bytes: 256 << 10 },
+  channel: {
+    namespaces: [
+      { name: 'plain', ...open },
+      { name: 'history', ...open, ...history },
+      { name: 'memory', ...open, ...history, history_durability: 'memory' },
+      { name: 'small', ...open, ...history, history_size: 3 },
+      { name: 'cache', ...open, ...history, force_recovery_mode: 'cache' },
+      { name: 'who', ...open, presence: true, join_leave: true, force_push_join_leave: true },
+      { name: 'users', presence: true, allow_subscribe_for_client: true, allow_publish_for_subscriber: true },
+      { name: 'closed' }
+    ]
+  }
+}
