@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -17,6 +18,7 @@ const DefaultStartTimeout = 30 * time.Second
 // Options say how to start a server.
 type Options struct {
 	Bin          string        // the binary, see Build
+	Wrap         []string      // a command that runs it, as taskset does; nil: none
 	Dir          string        // working directory; the data directory is Dir/data
 	Config       string        // content of the config file; "": none
 	ConfigName   string        // file name, its suffix says the format; "": fanfare.yaml
@@ -78,7 +80,8 @@ func Run(ctx context.Context, opts Options, args ...string) (code int, printed s
 func launch(opts Options, args []string) (*Server, error) {
 	s := &Server{opts: opts, output: newOutput(), done: make(chan struct{})}
 	// The process outlives the context it is started under; Kill and Wait end it.
-	s.cmd = exec.CommandContext(context.Background(), opts.Bin, args...)
+	argv := append(append(slices.Clone(opts.Wrap), opts.Bin), args...)
+	s.cmd = exec.CommandContext(context.Background(), argv[0], argv[1:]...)
 	s.cmd.Dir = opts.Dir
 	s.cmd.Env = append(os.Environ(), opts.Env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
