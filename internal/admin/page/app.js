@@ -650,7 +650,6 @@ class Stream {
       this.#queue = []
       $('log').replaceChildren()
       $('latest').hidden = true
-      $('log-empty').hidden = false
     })
   }
 
@@ -687,7 +686,6 @@ class Stream {
     log.append(...this.#queue.map((row) => row()))
     this.#queue = []
     while (log.children.length > MAX_ROWS) log.firstElementChild.remove()
-    $('log-empty').hidden = true
     if (stay) $('latest').hidden = false
     else this.#follow()
   }
@@ -998,7 +996,7 @@ class Console {
     if (state === 'connected') {
       this.#stream.event('good', '✓', 'Connected as ', make('b', '', detail.client.slice(0, 6)))
       this.#about.membersSoon()
-    } else if (state === 'cut') this.#stream.event('bad', '✕', 'The network is cut. What is published now will be missed.')
+    } else if (state === 'cut') this.#stream.event('bad', '✕', 'The network is cut. What is published now waits on the server.')
     else if (state === 'waiting' && was === 'connected') this.#stream.event('bad', '✕', `The connection was lost${told ? ` (${told})` : ''}.`)
     else if (state === 'disconnected' && told) this.#stream.event('bad', '✕', `The server refused the connection: ${told}.`, hint(code))
   }
@@ -1038,6 +1036,7 @@ class Console {
       chip.dataset.channel = channel
       return chip
     }))
+    $('log-empty').hidden = this.#client.channels.length > 0
     this.#about.position()
   }
 
