@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -43,7 +44,7 @@ func scenarios() []scenario {
 // pushes measures connections and fan-out with pushbench, in turn against the
 // server and against limit, the least a server can do.
 func (b *bench) pushes(ctx context.Context) (string, error) {
-	if _, err := os.Stat(b.tools); err != nil {
+	if _, err := os.Stat(b.tools); errors.Is(err, fs.ErrNotExist) {
 		fmt.Println("no pushbench: connections and fan-out are not measured")
 		return "", nil
 	}

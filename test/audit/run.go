@@ -54,6 +54,7 @@ channel:
       history_size: 1000000
       history_ttl: 24h
       force_recovery: true
+      allow_subscribe_for_client: true
       allow_subscribe_for_anonymous: true
 `
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -31,33 +32,34 @@ const (
 	helloTimeout  = 10 * time.Second
 )
 
+// errGone says that the connection or the server ended, as both do again and again.
+var errGone = errors.New("gone")
+
 func (s *subscriber) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if err := s.connection(ctx); err != nil {
+		if err := s.connection(ctx); !errors.Is(err, errGone) {
 			return fmt.Errorf("subscriber %s: %w", s.name, err)
 		}
-		if pause(ctx, upTo(s.random, 2*retryAfter)) != nil {
-			break
-		}
+		_ = pause(ctx, upTo(s.random, 2*retryAfter))
 	}
 	return nil
 }
 
-// connection is one connection from its dial to its end. That it ends is no error;
-// an answer that a client could do nothing with is.
+// connection is one connection from its dial to its end, which is errGone. Any
+// other error is an answer that a client could do nothing with.
 func (s *subscriber) connection(ctx context.Context) error {
 	srv, err := s.node.current(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // only the end of the run ends the wait
+		return errGone
 	}
 	hello, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	c, err := wire.Connect(hello, srv.WebSocketURL())
 	if err != nil {
-		return nil //nolint:nilerr // killed in between: the next one comes
+		return errGone
 	}
 	defer c.Drop()
-	if again, err := s.subscribe(hello, c); err != nil || again {
+	if err := s.subscribe(hello, c); err != nil {
 		return err
 	}
 	if s.random.IntN(cutOneIn) == 0 {
@@ -68,22 +70,18 @@ func (s *subscriber) connection(ctx context.Context) error {
 	return s.listen(ctx, c)
 }
 
-// subscribe asks from where the subscriber stands; again says that the connection
-// ended or the server was busy.
-func (s *subscriber) subscribe(ctx context.Context, c *wire.Conn) (again bool, err error) {
+// subscribe asks from where the subscriber stands.
+func (s *subscriber) subscribe(ctx context.Context, c *wire.Conn) error {
 	command := fmt.Sprintf(`{"id":2,"subscribe":{"channel":%q,"recover":%t,"epoch":%q,"offset":%d}}`, s.channel, s.began, s.epoch, s.last.Load())
 	if c.Send(ctx, command) != nil {
-		return true, nil
+		return errGone
 	}
 	m, err := c.Reply(ctx, 2)
-	if err != nil {
-		return true, nil //nolint:nilerr // killed in between: the next one comes
-	}
-	if m.Error != nil && m.Error.Temporary {
-		return true, nil
+	if err != nil || m.Error != nil && m.Error.Temporary {
+		return errGone
 	}
 	if m.Subscribe == nil {
-		return false, fmt.Errorf("subscribe: %s", m.Raw)
+		return fmt.Errorf("subscribe: %s", m.Raw)
 	}
 	offset := m.Subscribe.Offset
 	if s.began {
@@ -96,17 +94,17 @@ func (s *subscriber) subscribe(ctx context.Context, c *wire.Conn) (again bool, e
 	s.last.Store(offset)
 	for _, pub := range m.Subscribe.Publications {
 		if err := s.shown(pub); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return false, nil
+	return nil
 }
 
 func (s *subscriber) listen(ctx context.Context, c *wire.Conn) error {
 	for {
 		m, err := c.Next(ctx)
 		if err != nil {
-			return nil //nolint:nilerr // every connection ends some time
+			return errGone
 		}
 		switch {
 		case m.Push == nil:
@@ -115,7 +113,7 @@ func (s *subscriber) listen(ctx context.Context, c *wire.Conn) error {
 				return err
 			}
 		case m.Push.Unsubscribe != nil:
-			return nil // to subscribe again
+			return errGone // to subscribe again
 		}
 	}
 }

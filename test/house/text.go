@@ -38,7 +38,8 @@ var (
 	reference = regexp.MustCompile("`([\\w./-]+\\.go)#(\\w+)`")
 	link      = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	treePath  = regexp.MustCompile("`((?:internal|cmd|test|bench|client|docs|tools)(?:/[\\w.-]+)+)/?`")
-	fence     = regexp.MustCompile("(?ms)^```.*?^```")
+	fence     = regexp.MustCompile("(?ms)^```.*?\n```")
+	inline    = regexp.MustCompile("`[^`\n]+`")
 )
 
 // mention is what a page of documentation says exists.
@@ -72,9 +73,9 @@ func mentions(dir, markdown string) []mention {
 	return found
 }
 
-// targets finds the `make x` commands of a page.
 var makeTarget = regexp.MustCompile(`\bmake ([a-z]+)\b`)
 
+// makeTargets finds the `make x` commands that a page shows.
 func makeTargets(markdown string) []string {
 	var names []string
 	for _, m := range makeTarget.FindAllStringSubmatch(codeOf(markdown), -1) {
@@ -86,8 +87,6 @@ func makeTargets(markdown string) []string {
 // codeOf is what a page shows as code.
 func codeOf(markdown string) string {
 	code := fence.FindAllString(markdown, -1)
-	for _, m := range regexp.MustCompile("`[^`\n]+`").FindAllString(fence.ReplaceAllString(markdown, ""), -1) {
-		code = append(code, m)
-	}
+	code = append(code, inline.FindAllString(fence.ReplaceAllString(markdown, ""), -1)...)
 	return strings.Join(code, "\n")
 }

@@ -23,7 +23,7 @@ type Conn struct {
 // Dial opens a connection without a word of the protocol. The error of a refused
 // handshake is a *Refusal.
 func Dial(ctx context.Context, url string, header http.Header) (*Conn, error) {
-	ws, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: header})
+	ws, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // Dial's body needs no Close
 	if err != nil {
 		if res != nil && res.StatusCode != http.StatusSwitchingProtocols {
 			return nil, &Refusal{Status: res.StatusCode, Header: res.Header}
