@@ -22,7 +22,7 @@ debian() {
 	else
 		fail "$what is missing; run as root: apt-get install $*"
 	fi
-	echo "setup: installing $* for $what"
+	echo "setup: installing $* ($what is missing)"
 	log=$(mktemp)
 	if ! { $sudo env DEBIAN_FRONTEND=noninteractive apt-get update &&
 		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
@@ -33,7 +33,7 @@ debian() {
 }
 
 browser() {
-	[ -n "${CHROME_BIN:-}" ] && return
+	[ -n "${CHROME_PATH:-}${CHROME_BIN:-}" ] && return
 	for name in google-chrome google-chrome-stable chromium chromium-browser chrome; do
 		command -v "$name" >/dev/null && return
 	done
@@ -46,8 +46,8 @@ command -v npm >/dev/null || fail "npm is missing; install it beside Node"
 node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' ||
 	fail "Node $(node -v) is too old; 20 or later is needed"
 
-command -v "$(go env CC | cut -d' ' -f1)" >/dev/null || debian "a C compiler, for the race detector," gcc libc6-dev
-browser || debian "a Chrome or Chromium, to test the page," chromium
+command -v "$(go env CC | cut -d' ' -f1)" >/dev/null || debian "a C compiler (for the race detector)" gcc libc6-dev
+browser || debian "a Chrome or Chromium (to test the page)" chromium
 
 for suite in npm browser; do
 	[ -f "$suite/package-lock.json" ] || continue

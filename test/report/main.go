@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -24,7 +25,7 @@ func suites(pattern []string) []suite {
 		// -count=1: a cached pass says nothing about the binary that is run.
 		{".", append([]string{"go", "test", "-json", "-race", "-count=1", "-timeout=15m"}, pattern...), readGo},
 		{"test/npm", node, readNode},
-		{"test/browser", node, readNode},
+		{"test/browser", slices.Concat(node, []string{"--test-concurrency=1"}), readNode}, // one browser at a time
 	}
 }
 
