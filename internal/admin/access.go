@@ -17,7 +17,11 @@ import (
 //	off      no API key is configured, nothing opens them
 //	peer     dev mode: they are open to this machine only
 func (a *Handler) access(w http.ResponseWriter, r *http.Request) {
-	reply := map[string]any{"access": a.decide(r)}
+	verdict := a.decide(r)
+	if verdict == needsKey && r.Header.Get("X-API-Key") != "" {
+		a.cfg.Refused(RefusedKey)
+	}
+	reply := map[string]any{"access": verdict}
 	if a.cfg.Dev {
 		reply["dev"] = true
 	}

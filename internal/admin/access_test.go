@@ -93,6 +93,10 @@ func check(t *testing.T, cfg Config, askers []asker) {
 			if reply.Access != a.want || reply.Dev != cfg.Dev {
 				t.Errorf("access is %+v, want %s", reply, a.want)
 			}
+			if wrong := a.want == needsKey && a.header != nil; len(refused) > 0 != wrong {
+				t.Errorf("asking counted %v; only a wrong key is refused", refused)
+			}
+			refused = nil
 			if got := w.Header().Get("Cache-Control"); got != "no-store" {
 				t.Errorf("Cache-Control is %q", got)
 			}

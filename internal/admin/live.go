@@ -134,6 +134,7 @@ func (s *snapshot) line(a *Handler) []byte {
 	if err != nil { // no field of status can fail
 		a.log.Error("encode a snapshot", "error", err)
 	}
-	s.taken, s.bytes = now, append(line, '\n')
-	return s.bytes
+	line = append(line, '\n')
+	s.taken, s.bytes = now, line
+	return line
 }

@@ -106,6 +106,21 @@ test('comes back by itself when the cut was for some seconds', () => visit(async
   assert.deepEqual((await page.received('pause', 1)).map((m) => [m.offset, m.recovered]), [[1, true]])
 }))
 
+test('subscribing connects, and both hold after a disconnect', () => visit(async (page) => {
+  await page.tab.getByRole('button', { name: 'Disconnect' }).click()
+  await page.becomes('disconnected')
+  await page.tab.getByRole('button', { name: 'Subscribe to “news”' }).click()
+  await page.event('Subscribed to news')
+  await page.publish('"one"')
+  await page.received('news', 1)
+  await page.tab.getByRole('button', { name: 'Disconnect' }).click()
+  await page.becomes('disconnected')
+  await server.publish('news', 'two')
+  await page.tab.getByRole('button', { name: 'Connect', exact: true }).click()
+  const list = await page.received('news', 2)
+  assert.deepEqual(list.map((m) => [m.data, m.recovered]), [['"one"', false], ['"two"', true]])
+}))
+
 // Dev mode keeps 100 publications of a channel.
 test('says so when what was missed is gone', () => visit(async (page) => {
   await page.subscribe('gone')

@@ -85,11 +85,14 @@ class Client extends EventTarget {
   }
 
   subscribe(channel) {
-    if (this.#subscriptions.has(channel) || this.#subscriptions.size >= MAX_SUBSCRIPTIONS) return
-    const sub = { channel, state: 'waiting', position: null, recoverable: false, attempt: 0, timer: 0 }
-    this.#subscriptions.set(channel, sub)
+    if (this.#subscriptions.has(channel)) return
+    if (this.#subscriptions.size >= MAX_SUBSCRIPTIONS) {
+      this.#emit('refused', { channel, error: { message: `this page subscribes to ${MAX_SUBSCRIPTIONS} channels at most` } })
+      return
+    }
+    this.#add(channel)
     this.#emit('subscriptions')
-    if (this.#state === 'connected') this.#socket.send(this.#subscribeCommand(sub))
+    if (this.#state === 'connected') this.#subscribeWaiting()
   }
 
   unsubscribe(channel) {
@@ -103,6 +106,18 @@ class Client extends EventTarget {
 
   async presence(channel) {
     return (await this.#ask({ presence: { channel } })).presence.presence ?? {}
+  }
+
+  // add makes a subscription; it is waiting, then asked, then subscribed.
+  #add(channel, server = false) {
+    const sub = { channel, server, state: 'waiting', position: null, recoverable: false, attempt: 0, timer: 0 }
+    this.#subscriptions.set(channel, sub)
+    return sub
+  }
+
+  #subscribeWaiting() {
+    const lines = [...this.#subscriptions.values()].filter((sub) => sub.state === 'waiting').map((sub) => this.#subscribeCommand(sub))
+    if (lines.length) this.#socket.send(lines.join('\n'))
   }
 
   #emit(type, detail = {}) { this.dispatchEvent(new CustomEvent(type, { detail })) }
@@ -143,6 +158,7 @@ class Client extends EventTarget {
     this.#attempt = 0
     this.#heard()
     this.#become('connected', { client: result.client })
+    this.#subscribeWaiting() // what was added since hello
   }
 
   // heard puts off the moment at which silence means that the connection is dead.
@@ -201,6 +217,7 @@ class Client extends EventTarget {
   }
 
   #subscribeCommand(sub) {
+    sub.state = 'asked'
     const request = { channel: sub.channel, positioned: true, recoverable: true, join_leave: true }
     if (sub.recoverable) Object.assign(request, { recover: true, ...sub.position })
     return this.#command({ subscribe: request },
@@ -232,7 +249,12 @@ class Client extends EventTarget {
       this.#emit('refused', { channel: sub.channel, error })
       return
     }
+    this.#subscribeLater(sub)
+  }
+
+  #subscribeLater(sub) {
     const wait = Math.min(10_000, 500 * 2 ** sub.attempt++) * (0.5 + Math.random() / 2)
+    clearTimeout(sub.timer)
     sub.timer = setTimeout(() => this.#socket.send(this.#subscribeCommand(sub)), wait)
   }
 
@@ -280,9 +302,7 @@ class Client extends EventTarget {
   }
 
   #subscribedByServer(channel, result) {
-    const sub = { channel, server: true, state: 'waiting', position: null, recoverable: false, attempt: 0, timer: 0 }
-    this.#subscriptions.set(channel, sub)
-    this.#subscribed(sub, result)
+    this.#subscribed(this.#add(channel, true), result)
   }
 
   // The server ends a subscription for good, or (2500 and above) wants it renewed.
@@ -290,9 +310,9 @@ class Client extends EventTarget {
     const sub = this.#subscriptions.get(channel)
     if (!sub) return
     if (code >= 2500) {
-      sub.state = 'waiting'
+      sub.state = 'asked'
+      this.#subscribeLater(sub)
       this.#emit('subscriptions')
-      this.#socket.send(this.#subscribeCommand(sub))
       return
     }
     this.#forget(sub)
@@ -311,7 +331,7 @@ const ask = (path, signal) => fetch(path, { headers: keyHeaders(), cache: 'no-st
 // Feed reads /admin/live, a line per second, for as long as it is wanted. It
 // calls snapshot, down (once per failed try) and denied (and then ends).
 class Feed {
-  static SILENCE = 4000 // milliseconds without a line after which the server is down
+  static SILENCE = 6000 // milliseconds without a line after which the server is down
 
   #abort = new AbortController()
   #ended = false
@@ -556,6 +576,7 @@ class ChannelList {
   #rows = new Map() // by channel: {row, number}
   #wanted = 0 // rows asked for beyond the snapshot's; 0: none
   #busy = false
+  #rest = 0 // not to be asked for again before this time, where listing is slow
   #typing = 0
 
   constructor(onPick) {
@@ -572,8 +593,9 @@ class ChannelList {
 
   take(snapshot) {
     say('channels', count(snapshot.channels))
-    if (this.#pattern() || this.#wanted) this.#refresh()
-    else this.#show(snapshot.list)
+    if (this.#pattern() || this.#wanted) {
+      if (performance.now() > this.#rest) this.#refresh()
+    } else this.#show(snapshot.list)
   }
 
   select(channel) {
@@ -590,6 +612,7 @@ class ChannelList {
     if (this.#busy) return
     this.#busy = true
     const pattern = this.#pattern()
+    const start = performance.now()
     try {
       const answer = await ask(`/admin/channels?${new URLSearchParams({ pattern, limit: this.#wanted || 100 })}`)
       if (answer.ok) this.#show(await answer.json())
@@ -597,6 +620,7 @@ class ChannelList {
       // The feed says that the server is down.
     } finally {
       this.#busy = false
+      this.#rest = performance.now() + 10 * (performance.now() - start)
     }
     if (pattern !== this.#pattern()) this.#refresh()
   }
@@ -1023,7 +1047,7 @@ class Console {
   #chips() {
     $('chips').replaceChildren(...this.#client.channels.map((channel) => {
       const chosen = channel === this.#selected
-      const waiting = this.#client.subscription(channel).state === 'waiting'
+      const waiting = this.#client.subscription(channel).state !== 'subscribed'
       const pick = make('button', hue(channel), channel)
       pick.type = 'button'
       pick.ariaPressed = String(chosen)
