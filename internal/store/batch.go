@@ -1,0 +1,156 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// Batch is what several entries of the log write, all or nothing. One batch is
+// filled at a time, by one goroutine.
+type Batch struct {
+	store   *Store
+	log     Log // after the entries so far
+	writes  *pebble.Batch
+	seq     uint64
+	dirty   []dirtyRecord
+	keys    map[batchKey]remembered // not yet in Pebble
+	key     []byte                  // scratch
+	value   []byte                  // scratch
+	scratch []byte
+}
+
+type dirtyRecord struct {
+	ch  channel.ID
+	rec *Record
+}
+
+type batchKey struct {
+	id  uint64
+	key string
+}
+
+// NewBatch begins the next batch. The one before must have been committed.
+func (s *Store) NewBatch() *Batch {
+	b := s.batches.Get().(*Batch)
+	s.seq++
+	b.store, b.log, b.seq = s, s.log, s.seq
+	b.writes = s.db.NewBatch()
+	return b
+}
+
+// Time is the log time after the entries so far.
+func (b *Batch) Time() int64 { return b.log.Time }
+
+// Empty reports whether nothing has to be stored: entries that changed nothing
+// may be forgotten.
+func (b *Batch) Empty() bool { return b.writes.Empty() && len(b.dirty) == 0 }
+
+// Commit writes the batch to the log in the order of commits. It returns before
+// that is durable, though the writes can be read: wait with Wait before showing
+// anything. After an error the store is broken and takes nothing more.
+func (b *Batch) Commit() (err error) {
+	for _, d := range b.dirty {
+		if d.rec.ID == 0 {
+			continue
+		}
+		b.key = appendChannelKey(b.key[:0], d.ch)
+		b.value = d.rec.append(b.value[:0])
+		b.set(b.key, b.value)
+	}
+	b.value = b.log.append(b.value[:0])
+	b.set(logKey, b.value)
+	// Pebble panics where it cannot go on, and its logger does for us when it
+	// asks to end the process.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("commit: %v", r)
+		}
+	}()
+	if err := b.store.db.ApplyNoSyncWait(b.writes, pebble.Sync); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	b.store.log = b.log
+	return nil
+}
+
+// Wait returns once the committed batch is durable, and frees it. An error means
+// that it may or may not be, and that nothing after it will be.
+func (b *Batch) Wait() error {
+	if err := b.writes.SyncWait(); err != nil {
+		return fmt.Errorf("sync the log: %w", err)
+	}
+	return b.free()
+}
+
+// Discard frees a batch that was not committed.
+func (b *Batch) Discard() error { return b.free() }
+
+func (b *Batch) free() error {
+	err := b.writes.Close()
+	s := b.store
+	clear(b.dirty)
+	clear(b.keys)
+	*b = Batch{dirty: b.dirty[:0], keys: b.keys, key: b.key, value: b.value, scratch: b.scratch}
+	s.batches.Put(b)
+	return err
+}
+
+func (b *Batch) changed(ch channel.ID, rec *Record) {
+	if rec.batch != b.seq {
+		rec.batch = b.seq
+		b.dirty = append(b.dirty, dirtyRecord{ch, rec})
+	}
+}
+
+func (b *Batch) put(id uint64, p *engine.Publication) {
+	b.key = appendPubKey(b.key[:0], id, p.Offset)
+	b.value = appendPublication(b.value[:0], p)
+	b.set(b.key, b.value)
+}
+
+func (b *Batch) remember(id uint64, key string, k remembered) {
+	b.key = appendIdempotencyKey(b.key[:0], b.log.KeyPeriod, id, key)
+	b.value = k.append(b.value[:0])
+	b.set(b.key, b.value)
+	b.keys[batchKey{id, key}] = k
+}
+
+// A batch in memory takes every write; what can fail is its commit.
+
+func (b *Batch) set(key, value []byte)       { must(b.writes.Set(key, value, nil)) }
+func (b *Batch) delete(key []byte)           { must(b.writes.Delete(key, nil)) }
+func (b *Batch) deleteRange(from, to []byte) { must(b.writes.DeleteRange(from, to, nil)) }
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// remembered reads one idempotency record.
+func (s *Store) remembered(key []byte) (remembered, bool, error) {
+	v, found, err := s.get(key)
+	if err != nil || !found {
+		return remembered{}, false, err
+	}
+	k, err := decodeRemembered(v)
+	return k, err == nil, err
+}
+
+// get reads a copy of a value.
+func (s *Store) get(key []byte) (value []byte, found bool, err error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read: %w", err)
+	}
+	value = append(make([]byte, 0, len(v)), v...)
+	return value, true, closer.Close()
+}

@@ -1,0 +1,217 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Defaults and limits of Config.
+const (
+	DefaultCacheBytes    = 32 << 20
+	DefaultMemTableBytes = 32 << 20
+	maxMemTables         = 3 // the active one and those being flushed; then writes wait
+	maxOpenFiles         = 1000
+)
+
+// Config is what a Store needs. The zero value of the optional fields is good.
+type Config struct {
+	Dir           string
+	FS            vfs.FS // nil: the operating system's
+	Logger        *slog.Logger
+	CacheBytes    int64 // block cache; 0: DefaultCacheBytes
+	MemTableBytes int64 // 0: DefaultMemTableBytes
+	// OnFatal is told, once or more, why the store cannot go on: a write or sync
+	// failed, and what is in memory can no longer be trusted to be on disk. It
+	// should end the process. Called on any goroutine.
+	OnFatal func(reason string)
+	// OnCorrupt is told of files found damaged while running. Reads of what they
+	// hold fail, all else goes on. Called on any goroutine; must not block.
+	OnCorrupt func(reason string)
+}
+
+// Store is an open data directory. Reading is safe on any goroutine; batches are
+// filled and committed by one at a time.
+type Store struct {
+	dir         string
+	fs          vfs.FS
+	lock        io.Closer
+	db          *pebble.DB
+	incarnation uint64
+	batches     sync.Pool
+
+	// Owned by whoever fills batches.
+	log Log
+	seq uint64
+}
+
+// Open opens a data directory, making it if it is not there. Errors: ErrInUse,
+// ErrNewerFormat, ErrUnreadable; nothing is changed then.
+func Open(cfg Config) (*Store, error) {
+	if cfg.FS == nil {
+		cfg.FS = vfs.Default
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	lock, err := lockDir(cfg.FS, cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock}
+	s.batches.New = func() any { return &Batch{keys: make(map[batchKey]remembered)} }
+	if err := s.open(&cfg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(cfg *Config) error {
+	formatted, err := readFormat(s.fs, s.dir)
+	if err != nil {
+		return err
+	}
+	if s.db, err = openPebble(cfg, formatted); err != nil {
+		return err
+	}
+	return s.begin(formatted)
+}
+
+func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
+	opts := pebbleOptions(cfg, formatted)
+	defer func() {
+		if r := recover(); r != nil { // Pebble's way to refuse a file it cannot make sense of
+			db, err = nil, unreadable(cfg.Dir, fmt.Errorf("%v", r))
+		}
+	}()
+	db, err = pebble.Open(cfg.FS.PathJoin(cfg.Dir, logDir), opts)
+	if err != nil {
+		return nil, unreadable(cfg.Dir, err)
+	}
+	return db, nil
+}
+
+func pebbleOptions(cfg *Config, formatted bool) *pebble.Options {
+	opts := &pebble.Options{
+		FS:                          cfg.FS,
+		Logger:                      &logger{log: cfg.Logger, fatal: cfg.OnFatal},
+		EventListener:               events(cfg),
+		ErrorIfNotExists:            formatted,
+		FormatMajorVersion:          pebble.FormatWALSyncChunks, // tells a torn tail of the log from a damaged one
+		CacheSize:                   orDefault(cfg.CacheBytes, DefaultCacheBytes),
+		MemTableSize:                uint64(orDefault(cfg.MemTableBytes, DefaultMemTableBytes)),
+		MemTableStopWritesThreshold: maxMemTables,
+		MaxOpenFiles:                maxOpenFiles,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       64,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+	}
+	for i := range opts.Levels {
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		opts.Levels[i].FilterType = pebble.TableFilter
+	}
+	return opts
+}
+
+func orDefault(v, otherwise int64) int64 {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// begin reads the state of the log. A directory that has none was never
+// finished: it is, then, and only then called formatted.
+func (s *Store) begin(formatted bool) error {
+	v, found, err := s.get(logKey)
+	if err == nil && found {
+		s.log, err = decodeLog(v)
+	}
+	switch {
+	case err != nil:
+		return unreadable(s.dir, err)
+	case formatted && !found:
+		return unreadable(s.dir, errors.New("the state of the log is missing"))
+	case formatted:
+		err = s.reincarnate()
+	case s.log.Number > 0:
+		return unreadable(s.dir, fmt.Errorf("the file %s is missing though there are publications", formatFile))
+	default:
+		err = s.finish(found)
+	}
+	s.incarnation = s.log.Incarnation
+	return err
+}
+
+// finish completes a new directory.
+func (s *Store) finish(found bool) error {
+	if !found {
+		if err := s.incarnate(); err != nil {
+			return err
+		}
+	}
+	return writeFormat(s.fs, s.dir)
+}
+
+// reincarnate gives every channel of a restored backup a new epoch.
+func (s *Store) reincarnate() error {
+	if yes, err := restored(s.fs, s.dir); err != nil || !yes {
+		return err
+	}
+	if err := s.incarnate(); err != nil {
+		return err
+	}
+	return forgetRestored(s.fs, s.dir)
+}
+
+// incarnate draws a new identity of the log and stores it.
+func (s *Store) incarnate() error {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return fmt.Errorf("open data directory %s: %w", s.dir, err)
+	}
+	s.log.Incarnation = binary.BigEndian.Uint64(b[:]) >> 24 // 40 bits: 8 digits of an epoch
+	if err := s.db.Set(logKey, s.log.append(nil), pebble.Sync); err != nil {
+		return fmt.Errorf("open data directory %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Time is the log time of the last committed batch, for whoever fills batches.
+func (s *Store) Time() int64 { return s.log.Time }
+
+// DiskUsage is what the store takes on disk.
+func (s *Store) DiskUsage() uint64 { return s.db.Metrics().DiskSpaceUsage() }
+
+// FreeBytes is how much space is left for it; ErrUnsupported from vfs where the
+// file system does not say.
+func (s *Store) FreeBytes() (uint64, error) {
+	u, err := s.fs.GetDiskUsage(s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("ask for free space: %w", err)
+	}
+	return u.AvailBytes, nil
+}
+
+// Close gives the directory back. Every batch has been waited for, every read
+// has returned.
+func (s *Store) Close() error {
+	var err error
+	if s.db != nil {
+		if cerr := s.db.Close(); cerr != nil {
+			err = fmt.Errorf("close data directory %s: %w", s.dir, cerr)
+		}
+	}
+	if cerr := s.lock.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("unlock data directory %s: %w", s.dir, cerr)
+	}
+	return err
+}
