@@ -1,0 +1,127 @@
+package local
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Defaults of Config.
+const (
+	DefaultQueueEntries = 32 << 10
+	DefaultQueueBytes   = 64 << 20
+	DefaultHotChannels  = 64 << 10
+	DefaultCacheBytes   = 64 << 20
+	DefaultMemoryBytes  = 256 << 20
+	DefaultMemoryKeys   = 1 << 20
+	DefaultReaders      = 8
+	DefaultReaderQueue  = 4096
+	DefaultReserveBytes = 256 << 20
+	DefaultTickEvery    = time.Second
+	DefaultHangAfter    = 5 * time.Second
+)
+
+// Limits that are not configured.
+const (
+	maxBatchEntries = 1024
+	maxBatchBytes   = 1 << 20
+	maxFlights      = 8    // batches committed but not yet durable
+	maxRing         = 1024 // publications of one channel in RAM, for history on disk
+	maxDuePerBatch  = 128  // channels looked at between two batches of publications
+)
+
+// Config is what an Engine needs. Zero fields mean their defaults.
+type Config struct {
+	Dir    string // data directory; made when the engine opens
+	FS     vfs.FS // nil: the operating system's
+	Logger *slog.Logger
+	// OnFatal is told once why the engine cannot go on; it should end the
+	// process. Called on any goroutine. What was not acknowledged by then never
+	// will be.
+	OnFatal func(reason string)
+	Now     func() time.Time // nil: time.Now
+
+	QueueEntries int   // publications waiting for the committer; more are refused with ErrBusy
+	QueueBytes   int64 // their bytes
+	HotChannels  int   // channels on disk whose state is kept in RAM
+	CacheBytes   int64 // recent publications of them
+	MemoryBytes  int64 // publications with history_durability memory; over it the longest unused channels are trimmed
+	MemoryKeys   int   // idempotency keys in RAM; over it the oldest are forgotten
+	Readers      int   // history reads from disk at a time
+	ReaderQueue  int   // and waiting; more are refused with ErrBusy
+	ReserveBytes int64 // free space below which disk channels are read-only
+	TickEvery    time.Duration
+	HangAfter    time.Duration // a sync that takes longer makes the engine not ready
+
+	StoreCacheBytes    int64 // block cache of the store; 0: its default
+	StoreMemTableBytes int64 // 0: its default
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func (c Config) withDefaults() Config {
+	c.Logger = or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.OnFatal == nil {
+		c.OnFatal = func(string) {}
+	}
+	c.FS = or(c.FS, vfs.Default)
+	c.QueueEntries = or(c.QueueEntries, DefaultQueueEntries)
+	c.QueueBytes = or(c.QueueBytes, DefaultQueueBytes)
+	c.HotChannels = or(c.HotChannels, DefaultHotChannels)
+	c.CacheBytes = or(c.CacheBytes, DefaultCacheBytes)
+	c.MemoryBytes = or(c.MemoryBytes, DefaultMemoryBytes)
+	c.MemoryKeys = or(c.MemoryKeys, DefaultMemoryKeys)
+	c.Readers = or(c.Readers, DefaultReaders)
+	c.ReaderQueue = or(c.ReaderQueue, DefaultReaderQueue)
+	c.ReserveBytes = or(c.ReserveBytes, DefaultReserveBytes)
+	c.TickEvery = or(c.TickEvery, DefaultTickEvery)
+	c.HangAfter = or(c.HangAfter, DefaultHangAfter)
+	return c
+}
+
+// counters are what Counters is made of; every field only rises.
+type counters struct {
+	batches, committed                            atomic.Uint64
+	syncNanos                                     atomic.Uint64
+	duplicates                                    atomic.Uint64
+	queueFull, readerQueueFull                    atomic.Uint64
+	cacheHits, cacheMisses                        atomic.Uint64
+	memoryTrimmed, memoryForgotten, keysForgotten atomic.Uint64
+	expired                                       atomic.Uint64
+}
+
+// Counters is what the engine counted since it opened, and what it holds now.
+type Counters struct {
+	Batches         uint64        // batches made durable
+	Committed       uint64        // publications in them
+	SyncTime        time.Duration // spent waiting for them, in sum
+	Duplicates      uint64        // publishes answered from an idempotency key
+	QueueFull       uint64        // publishes refused: the committer's queue was full
+	ReaderQueueFull uint64        // history reads refused: the readers' queue was full
+	CacheHits       uint64        // history reads answered from RAM
+	CacheMisses     uint64        // and from disk
+	MemoryTrimmed   uint64        // publications dropped for MemoryBytes
+	MemoryForgotten uint64        // channels dropped for MemoryBytes
+	KeysForgotten   uint64        // idempotency keys dropped for MemoryKeys
+	Expired         uint64        // channels looked at because something of them expired
+
+	QueueEntries   int
+	MemoryBytes    int64
+	CacheBytes     int64
+	HotChannels    int // channels on disk whose state is in RAM
+	MemoryChannels int
+	UsedBytes      uint64 // on disk
+	FreeBytes      uint64
+	ReadOnly       bool
+}

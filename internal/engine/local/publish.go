@@ -1,0 +1,76 @@
+package local
+
+import (
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/store"
+)
+
+// Publish implements engine.Publisher.
+func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
+	if !e.enter() {
+		done(engine.PublishResult{}, engine.ErrClosed)
+		return
+	}
+	pub := req.Publication
+	pub.Offset, pub.Time = 0, 0
+	if req.Retention.Kept() && req.Retention.Durability != channel.Memory {
+		err := e.publishToDisk(&req, &pub, done)
+		e.leave()
+		if err != nil {
+			done(engine.PublishResult{}, err)
+		}
+		return
+	}
+	var res engine.PublishResult
+	if req.Retention.Kept() && !req.SkipHistory {
+		res = e.publishToMemory(&req, &pub)
+	} else {
+		res = e.pass(&req, &pub)
+	}
+	e.leave()
+	done(res, nil)
+}
+
+// pass hands a publication without history to the Follower.
+func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) engine.PublishResult {
+	pub.Time = e.now()
+	l := e.lanes.of(req.Channel)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if req.IdempotencyKey != "" {
+		if res, dup := e.repeatLocked(l, req, pub.Time); dup {
+			return res
+		}
+		e.rememberLocked(l, req, engine.Position{}, pub.Time)
+	}
+	e.follower.Publication(req.Channel, "", pub)
+	return engine.PublishResult{}
+}
+
+// publishToDisk queues a publication for the committer; a returned error was not
+// told to done.
+func (e *Engine) publishToDisk(req *engine.PublishRequest, pub *engine.Publication, done func(engine.PublishResult, error)) error {
+	if err := e.writable(!req.SkipHistory); err != nil {
+		return err
+	}
+	err := e.queue.put(request{
+		kind: store.Publish, skip: req.SkipHistory, ch: req.Channel, ret: req.Retention, key: req.IdempotencyKey, pub: pub, done: done,
+	})
+	if err == engine.ErrBusy {
+		e.count.queueFull.Add(1)
+	}
+	return err
+}
+
+// writable reports why nothing can be stored now. needsSpace is false for what
+// gives space back or takes none.
+func (e *Engine) writable(needsSpace bool) error {
+	switch {
+	case e.health.failed.Load():
+		return errFailed
+	case needsSpace && e.health.readOnly.Load():
+		return engine.ErrReadOnly
+	}
+	return nil
+}
