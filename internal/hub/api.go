@@ -186,6 +186,11 @@ func (h *Hub) Subscribe(ctx context.Context, t Target, name string, o engine.Sub
 
 // Unsubscribe ends the target's subscriptions to a channel, or to all ("").
 func (h *Hub) Unsubscribe(ctx context.Context, t Target, name string) error {
+	if name != "" {
+		if _, err := h.resolve(name); err != nil {
+			return err
+		}
+	}
 	return h.control(ctx, t, engine.Control{Op: engine.ControlUnsubscribe, Channel: name})
 }
 

@@ -12,8 +12,11 @@ type Conn interface {
 	// Close sends what Write took and rest, says goodbye with d in the transport's
 	// own way, and closes. rest completes a message of which Write took only a
 	// part, so that the goodbye is understood; it may be longer than Write would
-	// take now. Session.Closed follows, once.
+	// take now. Session.Closed follows, once, when the peer has answered or Abort
+	// is called.
 	Close(rest []byte, d Disconnect)
+	// Abort closes at once; called after Close, for a peer that does not answer.
+	Abort()
 	// Pause asks the transport to deliver no more messages until Resume.
 	Pause()
 	Resume()

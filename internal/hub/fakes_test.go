@@ -265,6 +265,8 @@ func (c *fakeConn) Close(rest []byte, d Disconnect) {
 	c.session.shard.Post(func() { c.session.Closed(nil) })
 }
 
+func (c *fakeConn) Abort() { c.session.Closed(nil) }
+
 func (c *fakeConn) Pause()         { c.mu.Lock(); c.paused = true; c.mu.Unlock() }
 func (c *fakeConn) Resume()        { c.mu.Lock(); c.paused = false; c.mu.Unlock() }
 func (c *fakeConn) Remote() string { return "fake" }

@@ -127,7 +127,7 @@ type Hub struct {
 	count   counters
 
 	next     atomic.Uint32 // for Pick
-	open     atomic.Int64  // connections
+	open     atomic.Int64  // connections, those under way included
 	draining atomic.Bool
 
 	mu        sync.Mutex
@@ -187,18 +187,29 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	return e
 }
 
-// Pick names the shard for a new connection. Error: ErrShutdown, ErrLimitExceeded
-// (connections); a transport answers 503 to both.
+// Pick names the shard for a new connection and takes a place for it, which
+// Shard.Open makes a session of; a transport that does not come so far gives it
+// back by Release. Error: ErrShutdown, ErrLimitExceeded (connections); a
+// transport answers 503 to both.
 func (h *Hub) Pick() (*Shard, error) {
-	if h.draining.Load() {
+	open := h.open.Add(1)
+	switch {
+	case h.draining.Load():
+		h.Release()
 		h.count.shutdown.Inc()
 		return nil, ErrShutdown
-	}
-	if h.cfg.MaxSessions > 0 && h.open.Load() >= int64(h.cfg.MaxSessions) {
+	case h.cfg.MaxSessions > 0 && open > int64(h.cfg.MaxSessions):
+		h.Release()
 		h.count.connections.Inc()
 		return nil, ErrLimitExceeded
 	}
 	return h.shards[int(h.next.Add(1))%len(h.shards)], nil
+}
+
+// Release gives back what Pick took.
+func (h *Hub) Release() {
+	h.open.Add(-1)
+	h.closeIfEmpty()
 }
 
 // Shutdown refuses new connections and publications, disconnects every session
@@ -246,3 +257,6 @@ func (h *Hub) closeIfEmpty() {
 func spread(interval time.Duration) int64 {
 	return interval.Milliseconds()/2 + rand.Int64N(interval.Milliseconds()/2+1)
 }
+
+// Draining reports whether Shutdown has begun.
+func (h *Hub) Draining() bool { return h.draining.Load() }

@@ -65,12 +65,12 @@ type Session struct {
 	paused    bool // the connection delivers no messages
 }
 
-// Open creates the session of a new connection; on the shard's goroutine.
+// Open creates the session of a connection that Pick took a place for; on the
+// shard's goroutine.
 func (sh *Shard) Open(c Conn, e *Encoding) *Session {
 	s := &Session{shard: sh, conn: c, enc: e}
 	s.timer.owner = s
 	sh.sessions[s] = struct{}{}
-	sh.hub.open.Add(1)
 	sh.hub.count.Opened.Inc()
 	e.open.Add(1)
 	s.expireAt = sh.now + sh.hub.cfg.ConnectTimeout.Milliseconds()
@@ -191,6 +191,13 @@ func (s *Session) Send(payload []byte) {
 	s.enqueue(s.enc.Framing.AppendFrame(frame, payload))
 }
 
+// SendFrame queues bytes that are framed already: what the transport itself has
+// to say between messages. frame is kept.
+func (s *Session) SendFrame(frame []byte) { s.enqueue(frame) }
+
+// Post runs fn on the session's shard, later; any goroutine may call it.
+func (s *Session) Post(fn func()) { s.shard.Post(fn) }
+
 // Receive hands the session one whole message; msg is valid during the call.
 // Called by the transport.
 func (s *Session) Receive(msg []byte) {
@@ -234,8 +241,12 @@ func (s *Session) Disconnect(d Disconnect) {
 		rest = s.out.frames[0][s.out.head:]
 	}
 	s.end(d)
+	s.shard.wheel.arm(&s.timer, s.shard.now+closeTimeout.Milliseconds())
 	s.conn.Close(rest, d)
 }
+
+// closeTimeout is how long a peer may take to answer the goodbye.
+const closeTimeout = 5 * time.Second
 
 // Closed says that the connection is gone; called by the transport, once, the
 // last of all.
@@ -245,9 +256,9 @@ func (s *Session) Closed(err error) {
 	}
 	s.end(DisconnectClosed)
 	delete(s.shard.sessions, s)
-	s.shard.hub.open.Add(-1)
+	s.shard.wheel.disarm(&s.timer)
 	s.enc.open.Add(-1)
-	s.shard.hub.closeIfEmpty()
+	s.shard.hub.Release()
 }
 
 // end takes the session out of every table; harmless when it has ended.
@@ -306,6 +317,10 @@ func (s *Session) deadline() int64 {
 }
 
 func (s *Session) onTimer() {
+	if s.ended {
+		s.conn.Abort()
+		return
+	}
 	now := s.shard.now
 	switch at := s.deadline(); {
 	case at > 0 && now >= at && s.connected:

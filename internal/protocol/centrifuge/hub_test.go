@@ -125,6 +125,7 @@ func (p *pipe) Close(_ []byte, d hub.Disconnect) {
 	p.closed <- d
 	p.shard.Post(func() { p.session.Closed(nil) })
 }
+func (*pipe) Abort()         {}
 func (*pipe) Pause()         {}
 func (*pipe) Resume()        {}
 func (*pipe) Remote() string { return "pipe" }

@@ -1,0 +1,267 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// Goroutines is the portable Engine: two goroutines for each stream, one reads
+// and one writes.
+type Goroutines struct {
+	opts    Options
+	streams sync.WaitGroup
+}
+
+var _ Engine = (*Goroutines)(nil)
+
+// NewGoroutines makes the engine.
+func NewGoroutines(o Options) *Goroutines {
+	o.setDefaults()
+	return &Goroutines{opts: o}
+}
+
+// NewLoop implements Engine.
+func (*Goroutines) NewLoop(sh *hub.Shard) hub.Loop { return hub.NewGoLoop(sh) }
+
+// Adopt implements Engine.
+func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) error {
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
+	}
+	if t, ok := c.(*net.TCPConn); ok && e.opts.SendBuffer > 0 {
+		if err := t.SetWriteBuffer(e.opts.SendBuffer); err != nil {
+			return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
+		}
+	}
+	s := &goStream{
+		shard: sh, conn: c, early: append([]byte(nil), early...),
+		resume: make(chan struct{}, 1), wake: make(chan struct{}, 1), limit: goWriteBuffer,
+	}
+	e.streams.Go(func() { s.run(open) })
+	return nil
+}
+
+// Close implements Engine.
+func (e *Goroutines) Close(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { e.streams.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("streams were still open: %w", ctx.Err())
+	}
+}
+
+// Sizes of a goStream's buffers.
+const (
+	goReadBuffer  = 4 << 10
+	goWriteBuffer = 64 << 10
+)
+
+// goStream is a Stream on two goroutines.
+type goStream struct {
+	// Fixed after Adopt.
+	shard  *hub.Shard
+	conn   net.Conn
+	early  []byte
+	resume chan struct{} // a token when a paused stream may read again
+	wake   chan struct{} // a token when there is something for the writer
+	limit  int           // bytes that Write takes
+
+	// Owned by the shard.
+	recv    Receiver
+	paused  bool
+	waiting bool // the reader waits for Resume
+
+	mu      sync.Mutex
+	out     []byte // not yet with the writer
+	full    bool   // Write has refused bytes; Writable is owed
+	last    bool   // Finish has been called
+	after   After
+	aborted bool
+}
+
+// run is the reading goroutine; it ends when reading and writing have.
+func (s *goStream) run(open Opener) {
+	opened := make(chan struct{})
+	s.shard.Post(func() { s.recv = open(s); close(opened) })
+	<-opened
+	written := make(chan error, 1)
+	go func() { written <- s.write() }()
+	err := s.read()
+	if err != nil {
+		s.abort()
+	} else {
+		s.shard.Post(func() {
+			if !s.isAborted() {
+				s.recv.Ended()
+			}
+		})
+	}
+	if werr := <-written; err == nil {
+		err = werr
+	}
+	if s.isAborted() && errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	_ = s.conn.Close() // it is closed already, or nobody waits for what is lost
+	s.shard.Post(func() { s.recv.Gone(err) })
+}
+
+// read hands over what arrives, a part at a time: the next is read when the shard
+// is done with the last, and not while the stream is paused.
+func (s *goStream) read() error {
+	if len(s.early) > 0 {
+		s.hand(s.early)
+		s.early = nil
+	}
+	buf := make([]byte, goReadBuffer)
+	for {
+		n, err := s.conn.Read(buf)
+		if n > 0 {
+			s.hand(buf[:n])
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (s *goStream) hand(p []byte) {
+	s.shard.Post(func() {
+		if !s.isAborted() {
+			s.recv.Data(p)
+		}
+		if s.paused {
+			s.waiting = true
+		} else {
+			s.resume <- struct{}{}
+		}
+	})
+	<-s.resume
+}
+
+// write is the writing goroutine.
+func (s *goStream) write() error {
+	var spare []byte
+	for {
+		<-s.wake
+		s.mu.Lock()
+		p, owed, last, after := s.out, s.full, s.last, s.after
+		s.out, s.full = spare[:0], false
+		s.mu.Unlock()
+		if len(p) > 0 {
+			if _, err := s.conn.Write(p); err != nil {
+				s.abort()
+				return err
+			}
+		}
+		if cap(p) > 2*s.limit {
+			p = nil
+		}
+		spare = p
+		if owed {
+			s.shard.Post(func() {
+				if !s.isAborted() {
+					s.recv.Writable()
+				}
+			})
+		}
+		if s.isAborted() {
+			return net.ErrClosed
+		}
+		if last && s.end(after) {
+			return nil
+		}
+	}
+}
+
+// end reports whether nothing is left for the writer; closing ends the reader too.
+func (s *goStream) end(after After) bool {
+	half, ok := s.conn.(interface{ CloseWrite() error })
+	switch {
+	case after == Await:
+		return false // a second Finish may come
+	case after == HalfClose && ok && half.CloseWrite() == nil:
+		return false
+	}
+	s.abort()
+	return true
+}
+
+func (s *goStream) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Write implements Stream.
+func (s *goStream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.aborted || s.last {
+		return 0, errClosed
+	}
+	n := min(len(p), max(s.limit-len(s.out), 0))
+	s.out = append(s.out, p[:n]...)
+	s.full = s.full || n < len(p)
+	s.signal()
+	return n, nil
+}
+
+// Finish implements Stream.
+func (s *goStream) Finish(last []byte, after After) {
+	s.mu.Lock()
+	s.out = append(s.out, last...)
+	s.last, s.after = true, after
+	s.mu.Unlock()
+	s.signal()
+	s.Resume() // what the peer still sends has to be seen
+}
+
+func (s *goStream) isAborted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.aborted
+}
+
+func (s *goStream) abort() {
+	s.mu.Lock()
+	s.aborted = true
+	s.mu.Unlock()
+	_ = s.conn.Close() // unblocks both goroutines
+	s.signal()
+}
+
+// Abort implements Stream.
+func (s *goStream) Abort() {
+	s.abort()
+	s.Resume()
+}
+
+// Pause implements Stream: what is in hand is still delivered.
+func (s *goStream) Pause() { s.paused = true }
+
+// Resume implements Stream.
+func (s *goStream) Resume() {
+	s.paused = false
+	if s.waiting {
+		s.waiting = false
+		s.resume <- struct{}{}
+	}
+}
+
+// Remote implements Stream.
+func (s *goStream) Remote() string { return s.conn.RemoteAddr().String() }

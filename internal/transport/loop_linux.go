@@ -1,0 +1,231 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// Epoll is the Engine of Linux: each shard's goroutine is an event loop over the
+// descriptors of its streams. A stream that waits costs its descriptor, its
+// struct and nothing else: no goroutine, no timer, no buffer.
+type Epoll struct {
+	opts    Options
+	mu      sync.Mutex
+	loops   map[*hub.Shard]*loop
+	streams sync.WaitGroup
+}
+
+var _ Engine = (*Epoll)(nil)
+
+// NewEpoll makes the engine.
+func NewEpoll(o Options) *Epoll {
+	o.setDefaults()
+	return &Epoll{opts: o, loops: make(map[*hub.Shard]*loop)}
+}
+
+// New makes the engine that suits the system best.
+func New(o Options) Engine { return NewEpoll(o) }
+
+// NewLoop implements Engine. It panics when the system refuses an epoll
+// descriptor: the process has not begun to serve, and there is nobody to tell.
+func (e *Epoll) NewLoop(sh *hub.Shard) hub.Loop {
+	l, err := newLoop(sh)
+	if err != nil {
+		panic(fmt.Errorf("make an event loop: %w", err))
+	}
+	e.mu.Lock()
+	e.loops[sh] = l
+	e.mu.Unlock()
+	go l.run()
+	return l
+}
+
+// Adopt implements Engine.
+func (e *Epoll) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) error {
+	e.mu.Lock()
+	l := e.loops[sh]
+	e.mu.Unlock()
+	if l == nil {
+		return errors.Join(errors.New("adopt: the shard has no loop"), c.Close())
+	}
+	s, err := e.takeOver(c)
+	if err != nil {
+		return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
+	}
+	early = append([]byte(nil), early...)
+	e.streams.Add(1)
+	sh.Post(func() { l.open(s, early, open) })
+	return nil
+}
+
+// Close implements Engine.
+func (e *Epoll) Close(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { e.streams.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("streams were still open: %w", ctx.Err())
+	}
+}
+
+// loop runs one shard and its streams.
+type loop struct {
+	// Fixed after newLoop.
+	shard *hub.Shard
+	file  *os.File // the epoll descriptor, in Go's own poller
+	raw   syscall.RawConn
+	fd    int
+	done  chan struct{}
+
+	parked  atomic.Bool // a Wake has to interrupt the wait
+	woken   atomic.Bool // something was posted since the last turn
+	stopped atomic.Bool
+
+	// Owned by the loop's goroutine.
+	streams []fdStream // by descriptor
+	events  []unix.EpollEvent
+	buf     []byte
+	count   int       // events of the last look
+	yielded time.Time // when other goroutines last had a chance to see the network
+}
+
+// Sizes of a loop.
+const (
+	loopEvents = 512
+	loopBuffer = 64 << 10
+	// parkEvery is how long a busy loop may keep Go's scheduler from polling the
+	// network: while every P has something to run, nobody looks there, and the API
+	// would starve.
+	parkEvery = time.Millisecond
+)
+
+func newLoop(sh *hub.Shard) (*loop, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // makes NewFile put it into the poller
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
+	}
+	f := os.NewFile(uintptr(fd), "epoll")
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := f.SetReadDeadline(time.Time{}); err != nil { // it is not in the poller
+		return nil, errors.Join(err, f.Close())
+	}
+	return &loop{
+		shard: sh, file: f, raw: raw, fd: fd, done: make(chan struct{}),
+		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer), yielded: time.Now(),
+	}, nil
+}
+
+// run takes events and turns until Stop.
+func (l *loop) run() {
+	defer close(l.done)
+	for !l.stopped.Load() {
+		l.woken.Store(false)
+		l.look()
+		for _, e := range l.events[:l.count] {
+			l.handle(e)
+		}
+		wait := l.shard.Turn(time.Now())
+		if wait == 0 || l.count == len(l.events) {
+			l.yield()
+			continue
+		}
+		l.park(wait)
+	}
+	l.woken.Store(true)
+	l.shard.Turn(time.Now())
+	_ = l.file.Close() // nothing is in it any more
+}
+
+// look asks for events without waiting.
+func (l *loop) look() {
+	n, err := unix.EpollWait(l.fd, l.events, 0)
+	if err != nil { // EINTR
+		n = 0
+	}
+	l.count = n
+}
+
+// yield lets others run, and once in a while sleeps for real.
+func (l *loop) yield() {
+	if now := time.Now(); now.Sub(l.yielded) >= parkEvery {
+		time.Sleep(time.Microsecond)
+		l.yielded = time.Now()
+		return
+	}
+	runtime.Gosched()
+}
+
+// past interrupts a wait.
+var past = time.Unix(1, 0)
+
+// park waits in Go's poller for an event on any descriptor, a Wake, or the time
+// the shard has asked for; it holds no thread meanwhile.
+func (l *loop) park(wait time.Duration) {
+	deadline := time.Time{}
+	if wait > 0 {
+		deadline = time.Now().Add(wait)
+	}
+	_ = l.file.SetReadDeadline(deadline) // it fails on a closed file only
+	l.parked.Store(true)
+	if !l.woken.Load() {
+		_ = l.raw.Read(func(uintptr) bool { // an error is the deadline, or Wake's
+			l.look()
+			return l.count > 0
+		})
+	}
+	l.parked.Store(false)
+	l.yielded = time.Now()
+}
+
+// Wake implements hub.Loop.
+func (l *loop) Wake() {
+	l.woken.Store(true)
+	if l.parked.CompareAndSwap(true, false) {
+		_ = l.file.SetReadDeadline(past)
+	}
+}
+
+// Stop implements hub.Loop.
+func (l *loop) Stop() {
+	l.stopped.Store(true)
+	l.Wake()
+	<-l.done
+}
+
+// fdStream is what a loop knows of a descriptor.
+type fdStream interface {
+	ready(events uint32)
+}
+
+func (l *loop) handle(e unix.EpollEvent) {
+	if s := l.streams[e.Fd]; s != nil { // nil: closed by an event before
+		s.ready(e.Events)
+	}
+}
+
+func (l *loop) register(fd int, s fdStream) {
+	if fd >= len(l.streams) {
+		l.streams = append(l.streams, make([]fdStream, fd+1-len(l.streams))...)
+	}
+	l.streams[fd] = s
+}

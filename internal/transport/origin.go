@@ -1,0 +1,56 @@
+package transport
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// Origins decides which web pages may connect (RFC 6454): those of the server's
+// own address, and those that a pattern allows.
+type Origins struct {
+	patterns []string
+	any      bool
+}
+
+// NewOrigins checks patterns: "*" for every page, or scheme://host[:port] in
+// which * stands for any characters, such as "https://*.example.org".
+func NewOrigins(patterns []string) (*Origins, error) {
+	o := &Origins{}
+	for _, p := range patterns {
+		if p == "*" {
+			o.any = true
+			continue
+		}
+		scheme, rest, found := strings.Cut(p, "://")
+		if !found || scheme == "" || rest == "" || strings.ContainsAny(rest, "/?#@") {
+			return nil, fmt.Errorf("origin %q: must be * or scheme://host[:port], where * stands for any characters", p)
+		}
+		if _, err := path.Match(p, ""); err != nil {
+			return nil, fmt.Errorf("origin %q: %w", p, err)
+		}
+		o.patterns = append(o.patterns, strings.ToLower(p))
+	}
+	return o, nil
+}
+
+// Allowed reports whether the page that a request comes from may connect. A
+// request without an Origin is none of a browser's and allowed.
+func (o *Origins) Allowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || o.any {
+		return true
+	}
+	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+		return true
+	}
+	origin = strings.ToLower(origin)
+	for _, p := range o.patterns {
+		if ok, err := path.Match(p, origin); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}

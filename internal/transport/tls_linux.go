@@ -1,0 +1,245 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file lets crypto/tls run on an event loop, without a fork of it. The
+// handshake blocks on net/http's goroutine as usual. Afterwards the connection
+// below TLS is switched over to the stream's descriptor: reads return a
+// temporary error when nothing is there, which crypto/tls passes on and forgets;
+// writes never fail for want of room, because crypto/tls keeps every write error
+// for ever, but queue the ciphertext.
+
+// TLSListener wraps a listener so that its connections can be adopted by the
+// engine after their handshake.
+func TLSListener(ln net.Listener, cfg *tls.Config) net.Listener {
+	return tls.NewListener(switchListener{ln}, cfg)
+}
+
+type switchListener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l switchListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &switchConn{before: c}, nil
+}
+
+// switchConn is what crypto/tls reads and writes: a connection of net/http's
+// until it is switched, the descriptor of a stream afterwards.
+type switchConn struct {
+	before net.Conn // nil once switched
+	stream *stream
+}
+
+// wouldBlock is a temporary net.Error: crypto/tls does not remember it.
+type wouldBlock struct{}
+
+func (wouldBlock) Error() string   { return "nothing to read" }
+func (wouldBlock) Timeout() bool   { return false }
+func (wouldBlock) Temporary() bool { return true }
+
+// Read implements net.Conn.
+func (c *switchConn) Read(p []byte) (int, error) {
+	if c.before != nil {
+		return c.before.Read(p)
+	}
+	if c.stream.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	n, err := unix.Read(int(c.stream.fd), p)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return 0, wouldBlock{}
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Write implements net.Conn. After the switch it takes everything.
+func (c *switchConn) Write(p []byte) (int, error) {
+	if c.before != nil {
+		return c.before.Write(p)
+	}
+	s := c.stream
+	if s.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	n := 0
+	if len(s.tls.sealed) == 0 {
+		var err error
+		if n, err = s.send(p); err != nil {
+			return 0, err
+		}
+	}
+	s.tls.sealed = append(s.tls.sealed, p[n:]...)
+	return len(p), nil
+}
+
+// Close implements net.Conn; after the switch the stream is closed by its loop.
+func (c *switchConn) Close() error {
+	if c.before != nil {
+		return c.before.Close()
+	}
+	return nil
+}
+
+// LocalAddr implements net.Conn.
+func (c *switchConn) LocalAddr() net.Addr {
+	if c.before != nil {
+		return c.before.LocalAddr()
+	}
+	return nil
+}
+
+// RemoteAddr implements net.Conn.
+func (c *switchConn) RemoteAddr() net.Addr {
+	if c.before != nil {
+		return c.before.RemoteAddr()
+	}
+	return nil
+}
+
+// SetDeadline implements net.Conn. After the switch there are none: the hub's
+// timers watch over sessions.
+func (c *switchConn) SetDeadline(t time.Time) error {
+	if c.before != nil {
+		return c.before.SetDeadline(t)
+	}
+	return nil
+}
+
+// SetReadDeadline implements net.Conn, see SetDeadline.
+func (c *switchConn) SetReadDeadline(t time.Time) error {
+	if c.before != nil {
+		return c.before.SetReadDeadline(t)
+	}
+	return nil
+}
+
+// SetWriteDeadline implements net.Conn, see SetDeadline.
+func (c *switchConn) SetWriteDeadline(t time.Time) error {
+	if c.before != nil {
+		return c.before.SetWriteDeadline(t)
+	}
+	return nil
+}
+
+// tlsSide is what a stream with TLS has besides.
+type tlsSide struct {
+	conn   *tls.Conn
+	sealed []byte // ciphertext that the socket did not take
+}
+
+var errNotSwitchable = errors.New("the TLS connection is not from a TLSListener")
+
+func (e *Epoll) takeOverTLS(t *tls.Conn) (*stream, error) {
+	sc, ok := t.NetConn().(*switchConn)
+	if !ok || sc.before == nil {
+		return nil, errNotSwitchable
+	}
+	fd, err := e.duplicate(sc.before)
+	if err != nil {
+		return nil, err
+	}
+	_ = sc.before.Close() // the duplicate lives on
+	s := &stream{group: &e.streams, fd: int32(fd), tls: &tlsSide{conn: t}}
+	sc.before, sc.stream = nil, s
+	return s, nil
+}
+
+// readTLS reads until the descriptor has no more: records that are decrypted
+// already wake nobody.
+func (s *stream) readTLS() {
+	buf := s.loop.buf
+	for range maxReads {
+		n, err := s.tls.conn.Read(buf)
+		if n > 0 {
+			s.recv.Data(buf[:n])
+			if s.fd < 0 || !s.is(reading) {
+				return
+			}
+		}
+		var temporary wouldBlock
+		switch {
+		case err == nil:
+		case errors.As(err, &temporary):
+			s.sendSealed() // an answer to a message of TLS itself
+			return
+		case errors.Is(err, io.EOF):
+			s.end()
+			return
+		default:
+			s.close(err)
+			return
+		}
+	}
+	s.loop.shard.Post(s.readOn)
+}
+
+// readOn continues a reading that gave others their turn.
+func (s *stream) readOn() {
+	if s.fd >= 0 && s.is(reading) {
+		s.read()
+	}
+}
+
+// seal encrypts p, all or nothing: while ciphertext waits nothing is taken, so
+// that what is to be dropped can be dropped before encryption.
+func (s *stream) seal(p []byte) (int, error) {
+	if len(s.tls.sealed) > 0 {
+		return 0, nil
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := s.tls.conn.Write(p)
+	if err == nil && len(s.tls.sealed) > 0 {
+		s.want(writing, true)
+	}
+	return n, err
+}
+
+// sendSealed sends waiting ciphertext and reports whether none is left.
+func (s *stream) sendSealed() bool {
+	if s.fd < 0 {
+		return false
+	}
+	t := s.tls
+	if len(t.sealed) == 0 {
+		return true
+	}
+	n, err := s.send(t.sealed)
+	if err != nil {
+		s.close(err)
+		return false
+	}
+	t.sealed = t.sealed[n:]
+	if len(t.sealed) > 0 {
+		s.want(writing, true)
+		return false
+	}
+	t.sealed = nil
+	return true
+}
+
+// farewell tells the peer of TLS that nothing follows (RFC 8446, 6.1), as far as
+// the socket takes it.
+func (s *stream) farewell() {
+	if s.tls != nil {
+		_ = s.tls.conn.CloseWrite() // the peer may be gone
+	}
+}
