@@ -68,6 +68,7 @@ func (b *Batch) Commit() (err error) {
 	// asks to end the process.
 	defer func() {
 		if r := recover(); r != nil {
+			b.store.stuck = true
 			err = fmt.Errorf("commit: %v", r)
 		}
 	}()

@@ -49,8 +49,9 @@ type Store struct {
 	batches     sync.Pool
 
 	// Owned by whoever fills batches.
-	log Log
-	seq uint64
+	log   Log
+	seq   uint64
+	stuck bool // a commit ended in a panic
 }
 
 // Open opens a data directory, making it if it is not there. Errors: ErrInUse,
@@ -202,10 +203,11 @@ func (s *Store) FreeBytes() (uint64, error) {
 }
 
 // Close gives the directory back. Every batch has been waited for, every read
-// has returned.
+// has returned. Pebble that stopped in the middle of a commit holds its locks
+// and cannot be closed: its goroutines end with the process.
 func (s *Store) Close() error {
 	var err error
-	if s.db != nil {
+	if s.db != nil && !s.stuck {
 		if cerr := s.db.Close(); cerr != nil {
 			err = fmt.Errorf("close data directory %s: %w", s.dir, cerr)
 		}

@@ -75,8 +75,7 @@ func (e *Engine) apply(b *store.Batch, r *request) act {
 	case r.skip:
 		a.pub = r.pub
 		a.pub.Time = max(b.Time(), e.now())
-		a.res, a.err = e.once(r)
-		if a.res.Duplicate {
+		if a.res = e.once(r); a.res.Duplicate {
 			a.pub = nil
 		}
 		return a
@@ -105,19 +104,20 @@ func (e *Engine) apply(b *store.Batch, r *request) act {
 
 // once asks the keys in RAM whether a publication that is not stored was
 // published before.
-func (e *Engine) once(r *request) (engine.PublishResult, error) {
+func (e *Engine) once(r *request) engine.PublishResult {
 	if r.key == "" {
-		return engine.PublishResult{}, nil
+		return engine.PublishResult{}
 	}
 	req := engine.PublishRequest{Channel: r.ch, IdempotencyKey: r.key}
+	defer e.boundKeys()
 	l := e.lanes.of(r.ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if res, dup := e.repeatLocked(l, &req, r.pub.Time); dup {
-		return res, nil
+		return res
 	}
 	e.rememberLocked(l, &req, engine.Position{}, r.pub.Time)
-	return engine.PublishResult{}, nil
+	return engine.PublishResult{}
 }
 
 // hotForCommit pins a channel and sees that its applied state is known.
@@ -151,6 +151,8 @@ func (e *Engine) write(b *store.Batch, f *flight) error {
 	if b.Empty() {
 		return b.Discard()
 	}
+	e.health.commitSince.Store(e.monotonic())
+	defer e.health.commitSince.Store(0)
 	if err := b.Commit(); err != nil {
 		return err
 	}

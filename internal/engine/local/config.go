@@ -53,7 +53,7 @@ type Config struct {
 	ReaderQueue  int   // and waiting; more are refused with ErrBusy
 	ReserveBytes int64 // free space below which disk channels are read-only
 	TickEvery    time.Duration
-	HangAfter    time.Duration // a sync that takes longer makes the engine not ready
+	HangAfter    time.Duration // a write or sync that takes longer makes the engine not ready
 
 	StoreCacheBytes    int64 // block cache of the store; 0: its default
 	StoreMemTableBytes int64 // 0: its default

@@ -26,9 +26,9 @@ type Engine struct {
 	opened   time.Time
 	follower engine.Follower
 
-	cache  budget // rings of channels on disk
-	memory budget // publications of memory channels
-	keys   atomic.Int64
+	cache  budget       // rings of channels on disk
+	memory budget       // publications of memory channels
+	keys   budget       // idempotency keys in RAM
 	uses   atomic.Int64 // a clock that counts uses of channels
 	epochs atomic.Uint64
 
@@ -55,7 +55,7 @@ func Open(cfg Config) (*Engine, error) {
 	e.queue = newQueue(e.cfg.QueueEntries, e.cfg.QueueBytes)
 	e.flights = make(chan *flight, maxFlights)
 	e.reads = make(chan read, e.cfg.ReaderQueue)
-	e.cache.limit, e.memory.limit = e.cfg.CacheBytes, e.cfg.MemoryBytes
+	e.cache.limit, e.memory.limit, e.keys.limit = e.cfg.CacheBytes, e.cfg.MemoryBytes, int64(e.cfg.MemoryKeys)
 	e.boot, e.opened = newBoot(), time.Now()
 	s, err := store.Open(store.Config{
 		Dir: e.cfg.Dir, FS: e.cfg.FS, Logger: e.cfg.Logger,
@@ -132,11 +132,11 @@ func (e *Engine) Close() error {
 	e.background.Wait() // readers first: they may still hand entries to the committer
 	e.queue.close()
 	e.committers.Wait()
+	err := e.store.Close()
 	if e.health.failed.Load() {
-		// Pebble cannot be closed where it stopped, and the process is about to end.
-		return fmt.Errorf("close engine: %w", errFailed)
+		return fmt.Errorf("close engine: %w", errors.Join(errFailed, err))
 	}
-	return e.store.Close()
+	return err
 }
 
 // Counters is a snapshot of what the engine counted.

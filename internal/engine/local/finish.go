@@ -25,6 +25,9 @@ func (e *Engine) finishLoop() {
 // land waits for the sync.
 func (e *Engine) land(f *flight) {
 	if f.batch == nil {
+		if e.health.failed.Load() { // it may repeat what an earlier flight failed to store
+			f.refuse(errFailed)
+		}
 		return
 	}
 	begun := e.monotonic()

@@ -10,16 +10,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/store"
 )
 
 // health is what Status and readers go by.
 type health struct {
-	logTime   atomic.Int64 // of the last durable batch
-	failed    atomic.Bool
-	readOnly  atomic.Bool
-	syncSince atomic.Int64 // when the sync that is waited for began, in nanoseconds of the monotonic clock; 0: none is
-	free      atomic.Uint64
-	used      atomic.Uint64
+	logTime  atomic.Int64 // of the last durable batch
+	failed   atomic.Bool
+	readOnly atomic.Bool
+	free     atomic.Uint64
+	used     atomic.Uint64
+
+	// When the write and the sync that are waited for began, in nanoseconds of the
+	// monotonic clock; 0: none is.
+	commitSince, syncSince atomic.Int64
 
 	mu     sync.Mutex
 	reason string // of failed
@@ -36,16 +40,15 @@ func (e *Engine) monotonic() int64 { return int64(time.Since(e.opened)) + 1 }
 // fail ends the engine: nothing is acknowledged any more.
 func (e *Engine) fail(reason string) {
 	e.health.mu.Lock()
-	first := e.health.reason == ""
+	first := !e.health.failed.Swap(true)
 	if first {
 		e.health.reason = reason
 	}
 	e.health.mu.Unlock()
-	if !first {
-		return
+	if first {
+		e.cfg.OnFatal(fmt.Sprintf("data directory %s: %s; everything acknowledged is stored, nothing more will be acknowledged: start again once the disk is well",
+			e.cfg.Dir, reason))
 	}
-	e.health.failed.Store(true)
-	e.cfg.OnFatal(fmt.Sprintf("data directory %s: %s; nothing unacknowledged was acknowledged, start again once the disk is well", e.cfg.Dir, reason))
 }
 
 // corrupt notes that a file was found damaged.
@@ -57,8 +60,7 @@ func (e *Engine) corrupt(reason string) {
 	}
 	e.health.mu.Unlock()
 	if first {
-		e.cfg.Logger.Error("data directory is damaged: restore a backup of it, or move it away to start with an empty one",
-			"dir", e.cfg.Dir, "reason", reason)
+		e.cfg.Logger.Error("data directory is damaged", "dir", e.cfg.Dir, "reason", reason, "advice", store.Advice)
 	}
 }
 
@@ -68,18 +70,22 @@ func (e *Engine) Status() engine.Status {
 	h.mu.Lock()
 	reason, damage := h.reason, h.damage
 	h.mu.Unlock()
-	since := h.syncSince.Load()
 	switch {
 	case h.failed.Load():
 		return engine.Status{Reason: "the store failed: " + reason}
 	case damage != "":
 		return engine.Status{Reason: "the data directory is damaged: " + damage}
-	case since != 0 && time.Duration(e.monotonic()-since) > e.cfg.HangAfter:
-		return engine.Status{Reason: fmt.Sprintf("the disk hangs: a sync takes longer than %s", e.cfg.HangAfter)}
+	case e.hangs(&h.commitSince), e.hangs(&h.syncSince):
+		return engine.Status{Reason: fmt.Sprintf("the disk hangs: a write takes longer than %s", e.cfg.HangAfter)}
 	case h.readOnly.Load():
 		return engine.Status{Reason: fmt.Sprintf("no space: %d bytes are free, %d are kept in reserve", h.free.Load(), e.cfg.ReserveBytes)}
 	}
 	return engine.Status{Ready: true}
+}
+
+func (e *Engine) hangs(begun *atomic.Int64) bool {
+	since := begun.Load()
+	return since != 0 && time.Duration(e.monotonic()-since) > e.cfg.HangAfter
 }
 
 // watchLoop looks at the disk, and lets time pass on an idle log.

@@ -18,32 +18,37 @@ func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResu
 		done(engine.HistoryResult{}, engine.ErrClosed)
 		return
 	}
-	res, err, answered := e.history(req, done)
+	answer := e.history(req, done)
 	e.leave()
-	if answered {
-		done(res, err)
+	if answer != nil {
+		done(answer.res, answer.err)
 	}
 }
 
-// history answers, or hands the read to the readers, who will.
-func (e *Engine) history(req engine.HistoryRequest, done func(engine.HistoryResult, error)) (engine.HistoryResult, error, bool) {
+// answer is what done of a history read is given.
+type answer struct {
+	res engine.HistoryResult
+	err error
+}
+
+// history is nil when it has handed the read to the readers, who will answer.
+func (e *Engine) history(req engine.HistoryRequest, done func(engine.HistoryResult, error)) *answer {
 	switch {
 	case !req.Retention.Kept():
-		return engine.HistoryResult{}, nil, true
+		return &answer{}
 	case req.Retention.Durability == channel.Memory:
-		res, err := e.readMemory(&req)
-		return res, err, true
+		return e.readMemory(&req)
 	}
-	if res, err, ok := e.readRing(&req); ok {
+	if a := e.readRing(&req); a != nil {
 		e.count.cacheHits.Add(1)
-		return res, err, true
+		return a
 	}
 	select {
 	case e.reads <- read{req, done}:
-		return engine.HistoryResult{}, nil, false
+		return nil
 	default:
 		e.count.readerQueueFull.Add(1)
-		return engine.HistoryResult{}, engine.ErrBusy, true
+		return &answer{err: engine.ErrBusy}
 	}
 }
 
@@ -73,32 +78,29 @@ func windowOf(req *engine.HistoryRequest, pos engine.Position, low uint64) (wind
 	return w, nil
 }
 
-// readRing answers from RAM if it can.
-func (e *Engine) readRing(req *engine.HistoryRequest) (engine.HistoryResult, error, bool) {
+// readRing answers from RAM; nil if it cannot.
+func (e *Engine) readRing(req *engine.HistoryRequest) *answer {
 	l := e.lanes.of(req.Channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.hot[req.Channel]
 	now := e.readTime()
 	if h == nil || !h.loaded || !h.durable.Exists() || h.durable.Expired(now) {
-		return engine.HistoryResult{}, nil, false
+		return nil
 	}
 	low, known := h.lowLocked(now)
 	if !known {
-		return engine.HistoryResult{}, nil, false
+		return nil
 	}
 	w, err := windowOf(req, h.durable.Position(), low)
-	if err != nil || w.from > w.to {
-		e.touchLocked(h)
-		return w.res, err, true
-	}
-	pubs, ok := h.ring.page(&w, req, h.durable.Top)
-	if !ok {
-		return engine.HistoryResult{}, nil, false
+	if err == nil && w.from <= w.to {
+		var ok bool
+		if w.res.Publications, ok = h.ring.page(&w, req, h.durable.Top); !ok {
+			return nil
+		}
 	}
 	e.touchLocked(h)
-	w.res.Publications = pubs
-	return w.res, nil, true
+	return &answer{w.res, err}
 }
 
 // lowLocked is the lowest offset that may be read at a log time, if RAM knows.
@@ -233,24 +235,26 @@ func (e *Engine) RemoveHistory(ch channel.ID, r engine.Retention, done func(erro
 		done(engine.ErrClosed)
 		return
 	}
-	err, answered := e.removeHistory(ch, r, done)
+	queued, err := e.removeHistory(ch, r, done)
 	e.leave()
-	if answered {
+	if !queued {
 		done(err)
 	}
 }
 
-func (e *Engine) removeHistory(ch channel.ID, r engine.Retention, done func(error)) (error, bool) {
+// removeHistory reports whether it has queued the removal; done is then called
+// once that is durable.
+func (e *Engine) removeHistory(ch channel.ID, r engine.Retention, done func(error)) (queued bool, err error) {
 	switch {
 	case !r.Kept():
-		return nil, true
+		return false, nil
 	case r.Durability == channel.Memory:
 		e.removeMemory(ch)
-		return nil, true
+		return false, nil
 	}
 	if err := e.writable(false); err != nil {
-		return err, true
+		return false, err
 	}
-	err := e.queue.put(request{kind: store.Remove, ch: ch, ret: r, done: func(_ engine.PublishResult, err error) { done(err) }})
-	return err, err != nil
+	err = e.queue.put(request{kind: store.Remove, ch: ch, ret: r, done: func(_ engine.PublishResult, err error) { done(err) }})
+	return err == nil, err
 }

@@ -126,6 +126,10 @@ func (e *Engine) ensure(h *hot) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, fmt.Errorf("load channel: %w", err)
 	}
+	if e.health.failed.Load() {
+		// What the store shows may be what it failed to make durable.
+		return store.Record{}, errFailed
+	}
 	// Nothing of the channel is in flight: whoever applies to it loads it first.
 	h.lane.mu.Lock()
 	h.durable, h.loaded = rec, true

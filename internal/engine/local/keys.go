@@ -38,20 +38,42 @@ func (e *Engine) repeatLocked(l *lane, req *engine.PublishRequest, now int64) (e
 	return engine.PublishResult{Position: k.pos, Duplicate: true}, true
 }
 
-// rememberLocked keeps a key for the window. Over MemoryKeys the oldest of the
-// lane goes.
+// rememberLocked keeps a key for the window. boundKeys must follow.
 func (e *Engine) rememberLocked(l *lane, req *engine.PublishRequest, pos engine.Position, now int64) {
 	k := laneKey{req.Channel, req.IdempotencyKey}
 	until := now + engine.IdempotencyWindow.Milliseconds()
 	if _, known := l.keys.m[k]; !known {
-		e.keys.Add(1)
+		e.keys.used.Add(1)
 	}
 	l.keys.m[k] = ramKey{pos, until}
 	l.keys.order = append(l.keys.order, keyAt{k, until})
-	if e.keys.Load() > int64(e.cfg.MemoryKeys) {
+	l.stampKeysLocked()
+}
+
+// boundKeys holds keys to MemoryKeys: the oldest of all lanes go. No lane is
+// locked.
+func (e *Engine) boundKeys() {
+	if e.keys.over() {
+		e.keys.makeRoom(e.lanes, func(l *lane) int64 { return l.keyOldest.Load() }, e.shrinkKeys)
+	}
+}
+
+func (e *Engine) shrinkKeys(l *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys.head < len(l.keys.order) {
 		e.count.keysForgotten.Add(1)
 		e.forgetOldestLocked(l)
 	}
+}
+
+// stampKeysLocked notes when the oldest key of the lane expires.
+func (l *lane) stampKeysLocked() {
+	at := noUse
+	if l.keys.head < len(l.keys.order) {
+		at = l.keys.order[l.keys.head].until
+	}
+	l.keyOldest.Store(at)
 }
 
 // forgetLocked removes what the window has left.
@@ -68,11 +90,12 @@ func (e *Engine) forgetOldestLocked(l *lane) {
 	r.head++
 	if k, ok := r.m[at.key]; ok && k.until == at.until {
 		delete(r.m, at.key)
-		e.keys.Add(-1)
+		e.keys.used.Add(-1)
 	}
 	if r.head > len(r.order)/2 {
 		n := copy(r.order, r.order[r.head:])
 		clear(r.order[n:])
 		r.order, r.head = r.order[:n], 0
 	}
+	l.stampKeysLocked()
 }

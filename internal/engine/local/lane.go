@@ -22,9 +22,10 @@ type lane struct {
 	keys     keyRing
 	presence map[channel.ID]*members
 
-	// When the last of hotUse and memUse was used, for who looks for the longest
-	// unused of all lanes; noUse: there is none that could be forgotten.
-	hotOldest, memOldest atomic.Int64
+	// When the last of hotUse and memUse was used and the oldest key expires, for
+	// who looks for the longest unused of all lanes; noUse: there is none that
+	// could be forgotten.
+	hotOldest, memOldest, keyOldest atomic.Int64
 }
 
 const noUse = int64(1)<<62 - 1
@@ -44,6 +45,7 @@ func newLanes() *lanes {
 		ln.keys.m = make(map[laneKey]ramKey)
 		ln.hotOldest.Store(noUse)
 		ln.memOldest.Store(noUse)
+		ln.keyOldest.Store(noUse)
 	}
 	return l
 }
@@ -115,7 +117,7 @@ func (r *ring) firstAfter(horizon int64) int {
 	return lo
 }
 
-// budget bounds bytes in RAM over all lanes.
+// budget bounds something in RAM over all lanes.
 type budget struct {
 	limit int64
 	used  atomic.Int64

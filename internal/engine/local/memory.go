@@ -88,6 +88,7 @@ func (e *Engine) publishToMemory(req *engine.PublishRequest, pub *engine.Publica
 	res := e.publishMemoryLocked(l, req, pub)
 	l.mu.Unlock()
 	e.boundMemory()
+	e.boundKeys()
 	return res
 }
 
@@ -120,7 +121,7 @@ func (e *Engine) publishMemoryLocked(l *lane, req *engine.PublishRequest, pub *e
 	return engine.PublishResult{Position: m.position()}
 }
 
-func (e *Engine) readMemory(req *engine.HistoryRequest) (engine.HistoryResult, error) {
+func (e *Engine) readMemory(req *engine.HistoryRequest) *answer {
 	defer e.boundMemory()
 	l := e.lanes.of(req.Channel)
 	l.mu.Lock()
@@ -131,7 +132,7 @@ func (e *Engine) readMemory(req *engine.HistoryRequest) (engine.HistoryResult, e
 	if err == nil && w.from <= w.to {
 		w.res.Publications, _ = m.ring.page(&w, req, m.top)
 	}
-	return w.res, err
+	return &answer{w.res, err}
 }
 
 func (e *Engine) removeMemory(ch channel.ID) {

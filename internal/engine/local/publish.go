@@ -1,6 +1,8 @@
 package local
 
 import (
+	"errors"
+
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/store"
@@ -35,6 +37,7 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 // pass hands a publication without history to the Follower.
 func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) engine.PublishResult {
 	pub.Time = e.now()
+	defer e.boundKeys()
 	l := e.lanes.of(req.Channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +60,7 @@ func (e *Engine) publishToDisk(req *engine.PublishRequest, pub *engine.Publicati
 	err := e.queue.put(request{
 		kind: store.Publish, skip: req.SkipHistory, ch: req.Channel, ret: req.Retention, key: req.IdempotencyKey, pub: pub, done: done,
 	})
-	if err == engine.ErrBusy {
+	if errors.Is(err, engine.ErrBusy) {
 		e.count.queueFull.Add(1)
 	}
 	return err

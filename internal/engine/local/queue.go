@@ -20,14 +20,14 @@ type request struct {
 	done func(engine.PublishResult, error)
 }
 
-// requestCost is what a request takes beside its publication's data.
+// requestCost is what a request takes beside its publication.
 const requestCost = 256
 
 func (r *request) cost() int64 {
 	if r.pub == nil {
 		return requestCost
 	}
-	return requestCost + int64(len(r.pub.Data))
+	return requestCost + ringCost(r.pub)
 }
 
 // queue holds what publishers handed in until the committer takes it.

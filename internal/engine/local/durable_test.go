@@ -1,0 +1,336 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// While the Follower is told, the publication is already durable, readable and
+// in the ring, and its publisher has not been answered.
+func TestOrderOfFinish(t *testing.T) {
+	var e *Engine
+	var got string
+	answers := make(chan reply, 1)
+	f := &listener{on: func(p told) {
+		h := e.lanes.of(p.ch).hot[p.ch] // its lane is locked by who calls
+		got = fmt.Sprintf("top %d, ring %s, answers %d", h.durable.Top, dataOf(h.ring.pubs), len(answers))
+	}}
+	e = open(t, Config{}, f)
+	e.Publish(engine.PublishRequest{Channel: room, Retention: onDisk, Publication: engine.Publication{Data: []byte("a")}},
+		func(res engine.PublishResult, err error) { answers <- reply{res, err} })
+	await(t, answers)
+	if want := "top 1, ring 1:a, answers 0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestNothingIsSeenBeforeItsSync(t *testing.T) {
+	d := &disk{FS: vfs.NewMem()}
+	f := &listener{}
+	e := open(t, Config{FS: d}, f)
+	publish(t, e, room, onDisk, "a", "")
+	release := d.hold()
+	defer release()
+	answered := send(e, room, onDisk, "b", "k")
+	repeated := send(e, room, onDisk, "b", "k")
+	skipped := make(chan reply, 1)
+	e.Publish(engine.PublishRequest{Channel: room, Retention: onDisk, SkipHistory: true, Publication: engine.Publication{Data: []byte("s")}},
+		func(res engine.PublishResult, err error) { skipped <- reply{res, err} })
+	eventually(t, "Pebble shows b", func() bool {
+		rec, err := e.store.Record(room)
+		return err == nil && rec.Top == 2
+	})
+	eventually(t, "the committer has taken all", func() bool { return e.queue.len() == 0 })
+	if got := dataOf(history(t, e, room, onDisk).Publications); got != "1:a" {
+		t.Errorf("the ring shows %s", got)
+	}
+	e.shrinkHot(e.lanes.of(room)) // no ring: from disk
+	res := history(t, e, room, onDisk)
+	if got := dataOf(res.Publications); got != "1:a" || res.Top.Offset != 1 {
+		t.Errorf("the disk shows %s, top %v", got, res.Top)
+	}
+	if n := f.count(); n != 1 || len(answered)+len(repeated)+len(skipped) > 0 {
+		t.Errorf("%d told, %d %d %d answered", n, len(answered), len(repeated), len(skipped))
+	}
+	release()
+	first, again := await(t, answered), await(t, repeated)
+	if first.err != nil || first.Offset != 2 || again.err != nil || again.Offset != 2 || !again.Duplicate {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+	if r := await(t, skipped); r.err != nil || r.Offset != 0 {
+		t.Errorf("%+v", r)
+	}
+	if got := dataOf(history(t, e, room, onDisk).Publications); got != "1:a 2:b" || f.count() != 3 {
+		t.Errorf("%s, %d told", got, f.count())
+	}
+}
+
+// brokenDisk opens an engine, breaks its disk, and yields what it says then.
+func brokenDisk(t *testing.T, breakIt func(*disk)) (e *Engine, f *listener, d *disk, reasons chan string) {
+	t.Helper()
+	reasons = make(chan string, 10)
+	d = &disk{FS: vfs.NewCrashableMem()}
+	f = &listener{}
+	e = open(t, Config{FS: d, OnFatal: func(reason string) { reasons <- reason }}, f)
+	publish(t, e, room, onDisk, "a", "ka")
+	breakIt(d)
+	return e, f, d, reasons
+}
+
+func TestFailingDiskNeverAcknowledges(t *testing.T) {
+	fails := func() error { return errBroken }
+	tests := []struct {
+		name    string
+		breakIt func(*disk)
+	}{
+		{"write", func(d *disk) { d.write.Store(&fails) }},
+		{"sync", func(d *disk) { d.sync.Store(&fails) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e, f, d, reasons := brokenDisk(t, tt.breakIt)
+			var pending []<-chan reply
+			for i := range 50 {
+				pending = append(pending, send(e, room, onDisk, "b", fmt.Sprintf("k%d", i/2)))
+			}
+			for _, c := range pending {
+				if r := await(t, c); !errors.Is(r.err, errFailed) {
+					t.Fatalf("answered %+v", r)
+				}
+			}
+			reason := await(t, reasons)
+			for _, part := range []string{"/data", "input/output error", "start again"} {
+				if !strings.Contains(reason, part) {
+					t.Errorf("%q does not say %q", reason, part)
+				}
+			}
+			if len(reasons) > 0 {
+				t.Errorf("told again: %q", <-reasons)
+			}
+			if s := e.Status(); s.Ready || !strings.Contains(s.Reason, "input/output error") {
+				t.Errorf("%+v", s)
+			}
+			if f.count() != 1 {
+				t.Errorf("%d told", f.count())
+			}
+			nothingNewIsReadable(t, e)
+			if err := e.Close(); !errors.Is(err, errFailed) {
+				t.Errorf("Close: %v", err)
+			}
+			// Afterwards: what was acknowledged is there.
+			after := open(t, Config{FS: d.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})}, nil)
+			if got := dataOf(history(t, after, room, onDisk).Publications); got != "1:a" {
+				t.Errorf("after a restart: %s", got)
+			}
+			if r := publish(t, after, room, onDisk, "a", "ka"); !r.Duplicate || r.Offset != 1 {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// nothingNewIsReadable asks the ring, and the disk once nothing is in RAM.
+func nothingNewIsReadable(t *testing.T, e *Engine) {
+	t.Helper()
+	for range 2 {
+		a := await(t, readAll(e, room, onDisk))
+		if got := dataOf(a.res.Publications); a.err == nil && got != "1:a" || a.err != nil && !errors.Is(a.err, errFailed) {
+			t.Errorf("readable: %s, %v", got, a.err)
+		}
+		e.shrinkHot(e.lanes.of(room))
+	}
+}
+
+func TestHangingDiskIsNotReady(t *testing.T) {
+	d := &disk{FS: vfs.NewMem()}
+	e := open(t, Config{FS: d, HangAfter: time.Millisecond}, nil)
+	publish(t, e, room, onDisk, "a", "")
+	if s := e.Status(); !s.Ready {
+		t.Fatalf("%+v", s)
+	}
+	release := d.hold()
+	defer release()
+	answered := send(e, room, onDisk, "b", "")
+	eventually(t, "it is not ready", func() bool { return strings.Contains(e.Status().Reason, "hangs") })
+	release()
+	await(t, answered)
+	eventually(t, "it is ready", func() bool { return e.Status().Ready })
+}
+
+func TestFreeSpaceReserve(t *testing.T) {
+	d := &disk{FS: vfs.NewMem()}
+	d.free.Store(1 << 30)
+	e := open(t, Config{FS: d, ReserveBytes: 1 << 20, TickEvery: time.Millisecond}, nil)
+	publish(t, e, room, onDisk, "a", "")
+	d.free.Store(1<<20 - 1)
+	eventually(t, "it is not ready", func() bool { return strings.Contains(e.Status().Reason, "no space") })
+	if r := await(t, send(e, room, onDisk, "b", "")); !errors.Is(r.err, engine.ErrReadOnly) {
+		t.Errorf("%+v", r)
+	}
+	other := channel.ID{App: "default", Name: "new"}
+	if a := await(t, readAll(e, other, onDisk)); !errors.Is(a.err, engine.ErrReadOnly) {
+		t.Errorf("a new channel: %+v", a)
+	}
+	if got := dataOf(history(t, e, room, onDisk).Publications); got != "1:a" {
+		t.Errorf("history %s", got)
+	}
+	publish(t, e, other, inRAM, "m", "") // what takes no space goes on
+	publish(t, e, other, engine.Retention{}, "n", "")
+	d.free.Store(1<<20 + 1) // at the edge it does not flap
+	eventually(t, "it has looked", func() bool { return e.Counters().FreeBytes == 1<<20+1 })
+	if !e.Counters().ReadOnly {
+		t.Error("it takes publications at the very edge")
+	}
+	d.free.Store(1 << 21)
+	eventually(t, "it is ready", func() bool { return e.Status().Ready })
+	publish(t, e, room, onDisk, "b", "")
+}
+
+func TestRemoveGivesSpaceBackThoughReadOnly(t *testing.T) {
+	d := &disk{FS: vfs.NewMem()}
+	e := open(t, Config{FS: d, ReserveBytes: 1 << 20, TickEvery: time.Millisecond}, nil)
+	publish(t, e, room, onDisk, "a", "")
+	d.free.Store(1)
+	eventually(t, "it is read-only", func() bool { return e.Counters().ReadOnly })
+	done := make(chan error, 1)
+	e.RemoveHistory(room, onDisk, func(err error) { done <- err })
+	if err := await(t, done); err != nil {
+		t.Error(err)
+	}
+	if res := history(t, e, room, onDisk); len(res.Publications) > 0 || res.Top.Offset != 1 || res.Oldest != 2 {
+		t.Errorf("%+v", res)
+	}
+}
+
+func TestFullQueueRefuses(t *testing.T) {
+	tests := []struct {
+		name string
+		cfg  Config
+	}{
+		{"entries", Config{QueueEntries: 10}},
+		{"bytes", Config{QueueBytes: 5_000}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &disk{FS: vfs.NewMem()}
+			tt.cfg.FS = d
+			f := &listener{}
+			e := open(t, tt.cfg, f)
+			publish(t, e, room, onDisk, "a", "")
+			release := d.hold()
+			defer release()
+			var pending []<-chan reply
+			for busy := false; !busy; {
+				c := send(e, room, onDisk, "b", "")
+				select {
+				case r := <-c:
+					if !errors.Is(r.err, engine.ErrBusy) {
+						t.Fatalf("%+v", r)
+					}
+					busy = true
+				default:
+					pending = append(pending, c)
+				}
+				if len(pending) > maxFlights*maxBatchEntries*2 {
+					t.Fatal("the queue takes anything")
+				}
+			}
+			if n := e.Counters().QueueFull; n != 1 {
+				t.Errorf("%d counted", n)
+			}
+			release()
+			for _, c := range pending {
+				if r := await(t, c); r.err != nil {
+					t.Fatal(r.err)
+				}
+			}
+			if got, want := f.count(), len(pending)+1; got != want {
+				t.Errorf("%d told, want %d", got, want)
+			}
+		})
+	}
+}
+
+func TestFullReaderQueueRefuses(t *testing.T) {
+	e := open(t, Config{Readers: 1, ReaderQueue: 1}, nil)
+	publish(t, e, room, onDisk, "a", "")
+	e.shrinkHot(e.lanes.of(room))
+	h := e.pin(room)
+	h.load.Lock() // the reader waits
+	first := readAll(e, room, onDisk)
+	eventually(t, "the reader has taken it", func() bool { return len(e.reads) == 0 })
+	second := readAll(e, room, onDisk)
+	if a := await(t, readAll(e, room, onDisk)); !errors.Is(a.err, engine.ErrBusy) {
+		t.Errorf("%+v", a)
+	}
+	if n := e.Counters().ReaderQueueFull; n != 1 {
+		t.Errorf("%d counted", n)
+	}
+	h.load.Unlock()
+	e.unpin(h)
+	for _, c := range []<-chan answer{first, second} {
+		if a := await(t, c); a.err != nil || dataOf(a.res.Publications) != "1:a" {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+func TestCloseStoresWhatItTook(t *testing.T) {
+	fsys := vfs.NewMem()
+	e := open(t, Config{FS: fsys}, nil)
+	var pending []<-chan reply
+	for i := range 200 {
+		pending = append(pending, send(e, room, onDisk, fmt.Sprint(i), ""))
+	}
+	var closers sync.WaitGroup
+	closers.Go(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	closers.Wait()
+	for i, c := range pending {
+		if r := await(t, c); r.err != nil || r.Offset != uint64(i+1) {
+			t.Fatalf("%d: %+v", i, r)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+	if r := await(t, send(e, room, onDisk, "late", "")); !errors.Is(r.err, engine.ErrClosed) {
+		t.Errorf("publish: %+v", r)
+	}
+	if a := await(t, readAll(e, room, onDisk)); !errors.Is(a.err, engine.ErrClosed) {
+		t.Errorf("history: %+v", a)
+	}
+	again := open(t, Config{FS: fsys}, nil)
+	if res := history(t, again, room, onDisk); res.Top.Offset != 200 || len(res.Publications) != 100 {
+		t.Errorf("%+v, %d publications", res.Top, len(res.Publications))
+	}
+}
+
+func TestCloseAnswersReads(t *testing.T) {
+	fsys := vfs.NewMem()
+	e := open(t, Config{FS: fsys, Readers: 1}, nil)
+	publish(t, e, room, onDisk, "a", "")
+	var pending []<-chan answer
+	for i := range 100 {
+		pending = append(pending, readAll(e, channel.ID{App: "default", Name: fmt.Sprint(i)}, onDisk))
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range pending {
+		if a := await(t, c); a.err != nil && !errors.Is(a.err, engine.ErrClosed) {
+			t.Errorf("%+v", a)
+		}
+	}
+}
