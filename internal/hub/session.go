@@ -195,6 +195,9 @@ func (s *Session) Send(payload []byte) {
 // to say between messages. frame is kept.
 func (s *Session) SendFrame(frame []byte) { s.enqueue(frame) }
 
+// Conn is the session's connection, for its transport.
+func (s *Session) Conn() Conn { return s.conn }
+
 // Post runs fn on the session's shard, later; any goroutine may call it.
 func (s *Session) Post(fn func()) { s.shard.Post(fn) }
 

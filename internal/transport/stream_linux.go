@@ -21,7 +21,7 @@ type stream struct {
 	recv  Receiver
 	tls   *tlsSide // nil: plain
 	last  []byte   // of Finish, not yet sent
-	fd    int32  // negative: closed
+	fd    int32    // negative: closed
 	flags streamFlags
 	after After
 }
