@@ -1,0 +1,115 @@
+package enginetest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+const both = engine.Track | engine.Announce
+
+// expect waits until every node's view of a channel has these sessions and users,
+// and every node was told of these joins and leaves.
+func (s *stage) expect(t *testing.T, ch channel.ID, clients, users int, joins, leaves []string) {
+	t.Helper()
+	for _, r := range s.recorders {
+		r.until(t, "joins and leaves are announced", func() bool {
+			return len(r.joins) >= len(joins) && len(r.leaves) >= len(leaves)
+		})
+		r.mu.Lock()
+		if !slices.Equal(r.joins, joins) || !slices.Equal(r.leaves, leaves) {
+			t.Errorf("joins %q and leaves %q, want %q and %q", r.joins, r.leaves, joins, leaves)
+		}
+		r.mu.Unlock()
+	}
+	for _, n := range s.nodes {
+		members, err := await(t, func(done func(engine.Members, error)) { n.Members(ch, done) })
+		if err != nil || len(members) != clients {
+			t.Errorf("members %v, %v, want %d", members, err, clients)
+		}
+		for id, info := range members {
+			if info.Client != id {
+				t.Errorf("%s is listed as %s", info.Client, id)
+			}
+		}
+		stats, err := await(t, func(done func(engine.PresenceStats, error)) { n.Stats(ch, done) })
+		if err != nil || stats != (engine.PresenceStats{Clients: clients, Users: users}) {
+			t.Errorf("stats %+v, %v, want %d and %d", stats, err, clients, users)
+		}
+	}
+}
+
+func presence(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	e := s.writer()
+	s.expect(t, ch, 0, 0, nil, nil)
+	e.Join(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
+	s.expect(t, ch, 1, 1, []string{"app/c 1"}, nil)
+	e.Join(ch, &engine.ClientInfo{User: "u", Client: "1", ChanInfo: []byte(`"new"`)}, both)
+	s.expect(t, ch, 1, 1, []string{"app/c 1"}, nil)
+	members, err := await(t, func(done func(engine.Members, error)) { e.Members(ch, done) })
+	if err != nil || members["1"] == nil || string(members["1"].ChanInfo) != `"new"` {
+		t.Errorf("the second join's info is not shown: %+v, %v", members["1"], err)
+	}
+	e.Leave(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
+	e.Leave(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
+	s.expect(t, ch, 0, 0, []string{"app/c 1"}, []string{"app/c 1"})
+	if len(members) != 1 {
+		t.Error("a view that was handed out has changed")
+	}
+	e.Leave(s.channelOf("nobody"), &engine.ClientInfo{Client: "1"}, both)
+	e.Join(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
+	s.expect(t, ch, 1, 1, []string{"app/c 1", "app/c 1"}, []string{"app/c 1"})
+}
+
+func presenceUsers(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	e := s.writer()
+	join := func(user, client string) {
+		e.Join(ch, &engine.ClientInfo{User: user, Client: client}, engine.Track)
+	}
+	join("u", "1")
+	join("u", "2")
+	join("v", "3")
+	join("", "4")
+	join("", "5")
+	s.expect(t, ch, 5, 3, nil, nil)
+	join("v", "2") // a session that has become another user's
+	s.expect(t, ch, 5, 3, nil, nil)
+	join("v", "1")
+	s.expect(t, ch, 5, 2, nil, nil)
+	for _, client := range []string{"1", "2", "3"} {
+		e.Leave(ch, &engine.ClientInfo{User: "v", Client: client}, engine.Track)
+	}
+	s.expect(t, ch, 2, 1, nil, nil)
+}
+
+// Announced without being tracked, a session is in no view, and every call is
+// announced.
+func presenceNotices(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	e := s.writer()
+	info := &engine.ClientInfo{User: "u", Client: "1"}
+	e.Join(ch, info, engine.Announce)
+	e.Leave(ch, info, engine.Announce)
+	s.expect(t, ch, 0, 0, []string{"app/c 1"}, []string{"app/c 1"})
+	e.Join(ch, info, engine.Track)
+	e.Leave(ch, info, engine.Track)
+	s.expect(t, ch, 0, 0, []string{"app/c 1"}, []string{"app/c 1"})
+}
+
+func presenceApps(s *stage) {
+	t := s.t
+	one, two := channel.ID{App: "one", Name: "c"}, channel.ID{App: "two", Name: "c"}
+	s.follow(one, two)
+	s.writer().Join(one, &engine.ClientInfo{User: "u", Client: "1"}, engine.Track)
+	s.writer().Join(two, &engine.ClientInfo{User: "u", Client: "2"}, engine.Track)
+	s.writer().Leave(two, &engine.ClientInfo{User: "u", Client: "1"}, engine.Track)
+	s.expect(t, one, 1, 1, nil, nil)
+	s.expect(t, two, 1, 1, nil, nil)
+}

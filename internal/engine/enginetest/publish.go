@@ -1,0 +1,279 @@
+package enginetest
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+func offsetsAreDense(s *stage) {
+	t := s.t
+	const publishers, each = 8, 40
+	chs := []channel.ID{s.channelOf("a"), s.channelOf("b"), s.channelOf("c")}
+	keep := s.keep(publishers * each)
+	results := make([][]engine.PublishResult, publishers)
+	together(publishers, func(i int) {
+		for n := range each {
+			for _, ch := range chs {
+				res, err := s.try(t, text(ch, keep, fmt.Sprintf("%d-%d", i, n)))
+				if err != nil {
+					t.Errorf("publish: %v", err)
+				}
+				results[i] = append(results[i], res)
+			}
+		}
+	})
+	for c, ch := range chs {
+		var replied []uint64
+		epoch := results[0][c].Epoch
+		for _, list := range results {
+			for n := c; n < len(list); n += len(chs) {
+				replied = append(replied, list[n].Offset)
+				if list[n].Epoch != epoch {
+					t.Errorf("%s: epochs %q and %q", ch, epoch, list[n].Epoch)
+				}
+			}
+		}
+		slices.Sort(replied)
+		if want := span(1, publishers*each); !slices.Equal(replied, want) {
+			t.Errorf("%s: replies have offsets %v", ch, replied)
+		}
+		for _, r := range s.recorders {
+			r.until(t, "everything is handed over", func() bool { return len(r.pubs[ch]) == publishers*each })
+		}
+		s.agree(t, ch, keep)
+	}
+}
+
+// agree faults a difference between what was handed over and what is read.
+func (s *stage) agree(t *testing.T, ch channel.ID, r engine.Retention) {
+	t.Helper()
+	res := s.history(t, ch, r)
+	for _, rec := range s.recorders {
+		handed := rec.of(ch)
+		if len(handed) != len(res.Publications) {
+			t.Fatalf("%s: %d handed over, %d read", ch, len(handed), len(res.Publications))
+		}
+		for i, p := range res.Publications {
+			if h := handed[i]; h.epoch != res.Top.Epoch || !reflect.DeepEqual(h.pub, p) {
+				t.Fatalf("%s: handed over %+v of %q, read %+v of %q", ch, h.pub, h.epoch, p, res.Top.Epoch)
+			}
+		}
+	}
+}
+
+// What one caller publishes without waiting is ordered as it was called.
+func orderOfCalls(s *stage) {
+	t := s.t
+	const n = 200
+	ch := s.channelOf("c")
+	keep := s.keep(n)
+	done := make(chan error, n)
+	for i := range n {
+		s.writer().Publish(text(ch, keep, fmt.Sprint(i+1)), func(res engine.PublishResult, err error) {
+			if err == nil && res.Offset != uint64(i+1) {
+				err = fmt.Errorf("call %d has offset %d", i+1, res.Offset)
+			}
+			done <- err
+		})
+	}
+	for range n {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func handedOverBeforeReply(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	const n = 100
+	late := make(chan uint64, n)
+	for range n {
+		s.writer().Publish(text(ch, s.keep(10), "x"), func(res engine.PublishResult, err error) {
+			handed := s.writerSeen().of(ch)
+			if err != nil || len(handed) == 0 || handed[len(handed)-1].pub.Offset < res.Offset {
+				t.Errorf("reply %v, %v came before its hand-over", res, err)
+			}
+			late <- res.Offset
+		})
+	}
+	for range n {
+		<-late
+	}
+}
+
+func readableBeforeHandedOver(s *stage) {
+	t := s.t
+	const n = 100
+	ch := s.channelOf("c")
+	keep := s.keep(n)
+	type handed struct {
+		epoch  string
+		offset uint64
+	}
+	feed := make(chan handed, n)
+	s.recorders[len(s.recorders)-1].onTold = func(_ channel.ID, epoch string, pub *engine.Publication) {
+		feed <- handed{epoch, pub.Offset}
+	}
+	for range n {
+		s.writer().Publish(text(ch, keep, "x"), func(_ engine.PublishResult, err error) {
+			if err != nil {
+				t.Errorf("publish: %v", err)
+			}
+		})
+	}
+	for range n {
+		h := <-feed
+		res, err := s.ask(t, engine.HistoryRequest{
+			Channel: ch, Retention: keep, Limit: 1, Since: &engine.Position{Epoch: h.epoch, Offset: h.offset - 1},
+		})
+		if err != nil || len(res.Publications) != 1 || res.Publications[0].Offset != h.offset || res.Top.Offset < h.offset {
+			t.Fatalf("offset %d was handed over, but history says %+v, %v", h.offset, res, err)
+		}
+	}
+}
+
+// wholePublications hold every field, alone and together.
+func wholePublications() []engine.Publication {
+	return []engine.Publication{
+		{Data: []byte(`{"a":[1,2,"é"]}`)},
+		{Data: []byte{0, 255, 10}, Binary: true},
+		{Data: []byte("1"), Event: "price", Tags: map[string]string{"k": "v", "": "empty", "é": "\x00"}},
+		{Data: []byte("2"), Info: &engine.ClientInfo{User: "u", Client: "s", ConnInfo: []byte(`{"n":1}`), ChanInfo: []byte(`[]`)}},
+		{Data: []byte("3"), Info: &engine.ClientInfo{Client: "anonymous"}},
+		{Data: make([]byte, 100_000), Binary: true},
+	}
+}
+
+func contentStaysWhole(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	keep := s.keep(100)
+	for _, pub := range wholePublications() {
+		s.publish(t, engine.PublishRequest{Channel: ch, Retention: keep, Publication: pub})
+	}
+	s.whole(t, ch, keep)
+	s.agree(t, ch, keep)
+	if s.disk() {
+		s.reopen(t)
+		s.whole(t, ch, keep)
+	}
+}
+
+func (s *stage) whole(t *testing.T, ch channel.ID, r engine.Retention) {
+	t.Helper()
+	res := s.history(t, ch, r)
+	for i, want := range wholePublications() {
+		if i >= len(res.Publications) {
+			t.Fatalf("publication %d is missing", i+1)
+		}
+		got := *res.Publications[i]
+		if got.Time <= 0 {
+			t.Errorf("publication %d has no time", i+1)
+		}
+		want.Offset, want.Time = uint64(i+1), got.Time
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("publication %d is %+v, want %+v", i+1, got, want)
+		}
+	}
+}
+
+func skipHistory(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	keep := s.keep(10)
+	first := s.publish(t, text(ch, keep, "kept"))
+	skipped := text(ch, keep, "skipped")
+	skipped.SkipHistory = true
+	if res := s.publish(t, skipped); res != (engine.PublishResult{}) {
+		t.Errorf("a publication without history has position %v", res)
+	}
+	second := s.publish(t, text(ch, keep, "kept too"))
+	if second.Offset != first.Offset+1 || second.Epoch != first.Epoch {
+		t.Errorf("kept at %v and %v", first, second)
+	}
+	if got := offsets(s.history(t, ch, keep)); !slices.Equal(got, span(1, 2)) {
+		t.Errorf("history holds %v", got)
+	}
+	var handed []string
+	for _, h := range s.writerSeen().of(ch) {
+		handed = append(handed, fmt.Sprintf("%d %s", h.pub.Offset, h.pub.Data))
+		if h.pub.Time <= 0 {
+			t.Errorf("%s has no time", h.pub.Data)
+		}
+	}
+	if want := []string{"1 kept", "0 skipped", "2 kept too"}; !slices.Equal(handed, want) {
+		t.Errorf("handed over %q", handed)
+	}
+}
+
+func appsAreApart(s *stage) {
+	t := s.t
+	one, two := channel.ID{App: "one", Name: "c"}, channel.ID{App: "two", Name: "c"}
+	s.follow(one, two)
+	keep := s.keep(10)
+	s.fill(t, one, keep, 3)
+	if res := s.publish(t, text(two, keep, "x")); res.Offset != 1 {
+		t.Errorf("the other app's channel starts at %d", res.Offset)
+	}
+	s.remove(t, two, keep)
+	if got := offsets(s.history(t, one, keep)); !slices.Equal(got, span(1, 3)) {
+		t.Errorf("history holds %v", got)
+	}
+	if n := len(s.writerSeen().of(two)); n != 1 {
+		t.Errorf("%d handed over to the other app", n)
+	}
+}
+
+func noHistory(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	if res := s.publish(t, text(ch, engine.Retention{}, "x")); res != (engine.PublishResult{}) {
+		t.Errorf("position %v", res)
+	}
+	for _, r := range s.recorders {
+		r.until(t, "it is handed over", func() bool { return len(r.pubs[ch]) == 1 })
+		if h := r.of(ch)[0]; h.epoch != "" || h.pub.Offset != 0 || h.pub.Time <= 0 || string(h.pub.Data) != "x" {
+			t.Errorf("handed over %+v of %q", h.pub, h.epoch)
+		}
+	}
+	if res := s.history(t, ch, engine.Retention{}); len(res.Publications) > 0 || res.Top.Offset > 0 {
+		t.Errorf("history %+v", res)
+	}
+	s.remove(t, ch, engine.Retention{})
+}
+
+func noHistoryOrder(s *stage) {
+	t := s.t
+	const n = 200
+	ch := s.channelOf("c")
+	for i := range n {
+		s.writer().Publish(text(ch, engine.Retention{}, fmt.Sprint(i)), func(_ engine.PublishResult, err error) {
+			if err != nil {
+				t.Errorf("publish: %v", err)
+			}
+		})
+	}
+	for _, r := range s.recorders {
+		r.until(t, "everything is handed over", func() bool { return len(r.pubs[ch]) == n })
+		for i, h := range r.of(ch) {
+			if string(h.pub.Data) != fmt.Sprint(i) {
+				t.Fatalf("%s was handed over as number %d", h.pub.Data, i)
+			}
+		}
+	}
+}
+
+func status(s *stage) {
+	t := s.t
+	for _, n := range s.nodes {
+		if st := n.Status(); !st.Ready || st.Reason != "" {
+			t.Errorf("%+v", st)
+		}
+	}
+}
