@@ -15,6 +15,10 @@ type Namespace struct {
 	Options `koanf:",squash"`
 }
 
+// AnyNamespace is the name of the namespace that stands for every one that is not
+// defined.
+const AnyNamespace = "*"
+
 var namespaceName = regexp.MustCompile(`^[-a-zA-Z0-9_.]{2,64}$`)
 
 // Namespaces resolves a channel name to its options. It never changes after
@@ -29,14 +33,14 @@ type resolved struct {
 }
 
 // NewNamespaces checks everything once: names are unique and 2 to 64 characters
-// of [-a-zA-Z0-9_.]. without holds for channels without a namespace.
+// of [-a-zA-Z0-9_.], or AnyNamespace. without holds for channels without a namespace.
 func NewNamespaces(without Options, list []Namespace) (*Namespaces, error) {
 	n := &Namespaces{byName: make(map[string]*resolved, len(list)+1)}
 	if err := n.add("", without); err != nil {
 		return nil, fmt.Errorf("without_namespace: %w", err)
 	}
 	for _, ns := range list {
-		if !namespaceName.MatchString(ns.Name) {
+		if ns.Name != AnyNamespace && !namespaceName.MatchString(ns.Name) {
 			return nil, fmt.Errorf("namespace %q: the name must match %s", ns.Name, namespaceName)
 		}
 		if n.byName[ns.Name] != nil {
@@ -70,6 +74,9 @@ func (n *Namespaces) Resolve(name string) (*Options, error) {
 	}
 	ns := NamespaceOf(name)
 	r := n.byName[ns]
+	if r == nil {
+		r = n.byName[AnyNamespace]
+	}
 	if r == nil {
 		return nil, fmt.Errorf("%w %q", ErrUnknownNamespace, ns)
 	}

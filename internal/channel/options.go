@@ -37,21 +37,21 @@ type Options struct {
 	ForceRecovery     bool          `koanf:"force_recovery" json:"force_recovery"`           // every subscription recovers
 	ForceRecoveryMode RecoveryMode  `koanf:"force_recovery_mode" json:"force_recovery_mode"` // "": RecoverStream
 
-	Presence           bool `koanf:"presence" json:"presence"`
-	JoinLeave          bool `koanf:"join_leave" json:"join_leave"`
+	Presence           bool `koanf:"presence" json:"presence"`                           // who is subscribed is known and can be asked for
+	JoinLeave          bool `koanf:"join_leave" json:"join_leave"`                       // clients may ask to be told of joins and leaves
 	ForcePushJoinLeave bool `koanf:"force_push_join_leave" json:"force_push_join_leave"` // push joins and leaves unasked
 
-	AllowSubscribeForClient    bool `koanf:"allow_subscribe_for_client" json:"allow_subscribe_for_client"`
-	AllowSubscribeForAnonymous bool `koanf:"allow_subscribe_for_anonymous" json:"allow_subscribe_for_anonymous"`
-	AllowPublishForClient      bool `koanf:"allow_publish_for_client" json:"allow_publish_for_client"`
-	AllowPublishForSubscriber  bool `koanf:"allow_publish_for_subscriber" json:"allow_publish_for_subscriber"`
-	AllowPublishForAnonymous   bool `koanf:"allow_publish_for_anonymous" json:"allow_publish_for_anonymous"`
-	AllowPresenceForClient     bool `koanf:"allow_presence_for_client" json:"allow_presence_for_client"`
-	AllowPresenceForSubscriber bool `koanf:"allow_presence_for_subscriber" json:"allow_presence_for_subscriber"`
-	AllowPresenceForAnonymous  bool `koanf:"allow_presence_for_anonymous" json:"allow_presence_for_anonymous"`
-	AllowHistoryForClient      bool `koanf:"allow_history_for_client" json:"allow_history_for_client"`
-	AllowHistoryForSubscriber  bool `koanf:"allow_history_for_subscriber" json:"allow_history_for_subscriber"`
-	AllowHistoryForAnonymous   bool `koanf:"allow_history_for_anonymous" json:"allow_history_for_anonymous"`
+	AllowSubscribeForClient    bool `koanf:"allow_subscribe_for_client" json:"allow_subscribe_for_client"`       // clients with a user may subscribe
+	AllowSubscribeForAnonymous bool `koanf:"allow_subscribe_for_anonymous" json:"allow_subscribe_for_anonymous"` // together with allow_subscribe_for_client: clients without a user may, too
+	AllowPublishForClient      bool `koanf:"allow_publish_for_client" json:"allow_publish_for_client"`           // clients with a user may publish
+	AllowPublishForSubscriber  bool `koanf:"allow_publish_for_subscriber" json:"allow_publish_for_subscriber"`   // subscribers of the channel may publish
+	AllowPublishForAnonymous   bool `koanf:"allow_publish_for_anonymous" json:"allow_publish_for_anonymous"`     // together with one of the two above: clients without a user may, too
+	AllowPresenceForClient     bool `koanf:"allow_presence_for_client" json:"allow_presence_for_client"`         // clients with a user may ask for presence
+	AllowPresenceForSubscriber bool `koanf:"allow_presence_for_subscriber" json:"allow_presence_for_subscriber"` // subscribers of the channel may ask for presence
+	AllowPresenceForAnonymous  bool `koanf:"allow_presence_for_anonymous" json:"allow_presence_for_anonymous"`   // together with one of the two above: clients without a user may, too
+	AllowHistoryForClient      bool `koanf:"allow_history_for_client" json:"allow_history_for_client"`           // clients with a user may read history
+	AllowHistoryForSubscriber  bool `koanf:"allow_history_for_subscriber" json:"allow_history_for_subscriber"`   // subscribers of the channel may read history
+	AllowHistoryForAnonymous   bool `koanf:"allow_history_for_anonymous" json:"allow_history_for_anonymous"`     // together with one of the two above: clients without a user may, too
 
 	ChannelRegex string `koanf:"channel_regex" json:"channel_regex"` // RE2, matched against the name after "namespace:"; "": any
 }

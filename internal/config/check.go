@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// check reports every setting that is out of its range or contradicts another.
+func (c *Config) check() error {
+	var errs []error
+	for _, s := range settings(configType) {
+		if v := reflect.ValueOf(c).Elem().FieldByIndex(s.index); !inRange(v, s.field.Tag.Get("allow")) {
+			errs = append(errs, fmt.Errorf("%s: %v is not allowed, it must be %s", s.key, v.Interface(), allowed(s.field)))
+		}
+	}
+	add := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	add(err == nil && isPort(port), "listen: %q is no address, it must be host:port, such as 127.0.0.1:8000 or :8000", c.Listen)
+	add(!c.Dev || err != nil || isLoopback(host), "listen: %q is not a loopback address, and dev mode allows everything to everybody: "+
+		"listen on 127.0.0.1, or do without --dev", c.Listen)
+	add(c.DataDir != "", "data_dir: must not be empty")
+	add(c.Client.PongTimeout < c.Client.PingInterval, "client.pong_timeout: %s must be shorter than client.ping_interval, which is %s",
+		c.Client.PongTimeout, c.Client.PingInterval)
+	add(c.Client.PingInterval%time.Second == 0, "client.ping_interval: %s must be whole seconds", c.Client.PingInterval)
+	for _, origin := range c.Client.AllowedOrigins {
+		add(isOrigin(origin), "client.allowed_origins: %q is none, it must be scheme://host or scheme://host:port, with * for any part of a host, or *", origin)
+	}
+	if _, err := c.Namespaces(); err != nil {
+		errs = append(errs, fmt.Errorf("channel: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// inRange checks a value against the tag allow.
+func inRange(v reflect.Value, allow string) bool {
+	if allow == "" {
+		return true
+	}
+	lowText, highText, isRange := strings.Cut(allow, "..")
+	if !isRange {
+		for choice := range strings.SplitSeq(allow, "|") {
+			if v.String() == choice {
+				return true
+			}
+		}
+		return false
+	}
+	low, high := reflect.New(v.Type()).Elem(), reflect.New(v.Type()).Elem()
+	return scalar(low, lowText) && scalar(high, highText) && low.Int() <= v.Int() && v.Int() <= high.Int()
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == s
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// isOrigin accepts an origin as browsers send it (RFC 6454, 6.2), with * in the
+// host, and a lone *.
+func isOrigin(s string) bool {
+	if s == "*" {
+		return true
+	}
+	scheme, host, ok := strings.Cut(s, "://")
+	u, err := url.Parse(scheme + "://" + strings.ReplaceAll(host, "*", "x"))
+	return ok && err == nil && scheme != "" && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}

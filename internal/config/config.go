@@ -1,0 +1,97 @@
+package config
+
+import (
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+)
+
+// Config is every setting of a server. The tag allow is a range, both ends
+// included, or a choice.
+type Config struct {
+	Listen             string        `koanf:"listen"`                                  // address and port to listen on; port 0 takes one that is free
+	DataDir            string        `koanf:"data_dir"`                                // where history on disk is kept; made if it is not there
+	Dev                bool          `koanf:"dev"`                                     // everything allowed to everybody on this machine, see [dev mode](#dev-mode)
+	ShutdownTimeout    time.Duration `koanf:"shutdown_timeout" allow:"0s..1h"`         // how long a graceful stop waits for clients and requests
+	PublishWait        time.Duration `koanf:"publish_wait" allow:"1ms..1m"`            // how long a publication waits while too many are on their way; then it is refused with a temporary error
+	PublishQueueBytes  Size          `koanf:"publish_queue_bytes" allow:"64KiB..1TiB"` // what may be on its way, accepted but not yet stored or delivered
+	PublishMaxDataSize Size          `koanf:"publish_max_data_size" allow:"1B..64MiB"` // data of one publication, from clients and from the server API
+
+	App     App     `koanf:"app"`
+	API     API     `koanf:"api"`
+	Client  Client  `koanf:"client"`
+	Channel Channel `koanf:"channel"`
+	Store   Store   `koanf:"store"`
+	Log     Log     `koanf:"log"`
+}
+
+// App are the settings of the one App there is.
+type App struct {
+	Secret Secret `koanf:"secret"` // signs the tokens of clients (HS256); empty: every token is refused
+}
+
+// API are the settings of the server API.
+type API struct {
+	Key         Secret `koanf:"key"`                              // X-API-Key of backends, also opens `/metrics` and the page; empty: they are shut
+	MaxBodySize Size   `koanf:"max_body_size" allow:"1KiB..1GiB"` // of one request
+	MaxCommands int    `koanf:"max_commands" allow:"1..100000"`   // in one `batch`
+	MaxChannels int    `koanf:"max_channels" allow:"1..100000"`   // in one `broadcast`
+	MaxPage     int    `koanf:"max_page" allow:"1..1000000"`      // publications, channels or clients in one reply
+}
+
+// Client are the settings of client connections.
+type Client struct {
+	AllowAnonymous bool          `koanf:"allow_anonymous"`                      // clients may connect without a token; what they may do is the namespace's to say
+	AllowedOrigins []string      `koanf:"allowed_origins"`                      // origins of pages, besides the server's own, that may connect: `https://app.example.org`, `https://*.example.org`, or `*` for all
+	ConnectTimeout time.Duration `koanf:"connect_timeout" allow:"100ms..5m"`    // how long a new connection may take to send its connect command
+	PingInterval   time.Duration `koanf:"ping_interval" allow:"1s..1h"`         // between the server's pings
+	PongTimeout    time.Duration `koanf:"pong_timeout" allow:"10ms..1h"`        // until a ping must be answered; shorter than the interval
+	OutboxMaxBytes Size          `koanf:"outbox_max_bytes" allow:"4KiB..1GiB"`  // what may wait for one client that is slow; beyond it the client is disconnected (3008) and recovers when it is back
+	MaxMessageSize Size          `koanf:"max_message_size" allow:"1KiB..64MiB"` // of one message from a client
+	MaxConnections int           `koanf:"max_connections" allow:"0..10000000"`  // of this node; 0: as many as the system allows open files
+	MaxChannels    int           `koanf:"max_channels" allow:"1..100000"`       // subscriptions of one client
+	MaxPending     int           `koanf:"max_pending" allow:"1..10000"`         // commands of one client under way; while there are more its connection is not read from
+}
+
+// Channel are the settings of channels.
+type Channel struct {
+	WithoutNamespace channel.Options     `koanf:"without_namespace"` // options of channels without a namespace
+	Namespaces       []channel.Namespace `koanf:"namespaces"`        // a list of namespaces, each a `name` and its options; the name `*` stands for every namespace that is not in the list
+}
+
+// Store are the settings of history.
+type Store struct {
+	ReserveSize Size `koanf:"reserve_size" allow:"0B..1PiB"`  // free space on the disk below which publications to history on disk are refused
+	CacheSize   Size `koanf:"cache_size" allow:"1MiB..1TiB"`  // recent publications of history on disk that are kept in RAM
+	MemorySize  Size `koanf:"memory_size" allow:"1MiB..1TiB"` // publications with `history_durability: memory`; beyond it the longest unused channels lose theirs
+}
+
+// Log are the settings of the log, which goes to standard error.
+type Log struct {
+	Level  string `koanf:"level" allow:"debug|info|warn|error"` // what is logged; the line that says where the server listens always is
+	Format string `koanf:"format" allow:"text|json"`            // of a line
+}
+
+// Default is every setting as it is when nobody sets it: all is shut.
+func Default() Config {
+	return Config{
+		Listen:             "127.0.0.1:8000",
+		DataDir:            "./fanfare-data",
+		ShutdownTimeout:    15 * time.Second,
+		PublishWait:        time.Second,
+		PublishQueueBytes:  64 << 20,
+		PublishMaxDataSize: 256 << 10,
+		API:                API{MaxBodySize: 4 << 20, MaxCommands: 1000, MaxChannels: 1000, MaxPage: 10_000},
+		Client: Client{
+			ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 8 * time.Second,
+			OutboxMaxBytes: 1 << 20, MaxMessageSize: 1 << 20, MaxChannels: 128, MaxPending: 64,
+		},
+		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
+		Log:   Log{Level: "info", Format: "text"},
+	}
+}
+
+// Namespaces is what the settings say about channels.
+func (c *Config) Namespaces() (*channel.Namespaces, error) {
+	return channel.NewNamespaces(c.Channel.WithoutNamespace, c.Channel.Namespaces)
+}

@@ -1,0 +1,54 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+)
+
+// devKey is the key and the secret of dev mode.
+const devKey = "dev"
+
+// devDefault is what --dev puts in the place of Default.
+func devDefault() Config {
+	c := Default()
+	c.Dev = true
+	c.API.Key, c.App.Secret = devKey, devKey
+	c.Client.AllowAnonymous = true
+	c.Channel.WithoutNamespace = devOptions()
+	return c
+}
+
+// devOptions are where the options of every namespace start in dev mode.
+func devOptions() channel.Options {
+	return channel.Options{
+		HistorySize: 100, HistoryTTL: time.Hour, ForceRecovery: true,
+		Presence: true, JoinLeave: true,
+		AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true,
+		AllowPublishForClient: true, AllowPublishForAnonymous: true,
+		AllowPresenceForClient: true, AllowPresenceForAnonymous: true,
+		AllowHistoryForClient: true, AllowHistoryForAnonymous: true,
+	}
+}
+
+// finishDev opens every namespace that is not in the list, and lets one that asks
+// for no history be without.
+func (c *Config) finishDev() {
+	dropHistory(&c.Channel.WithoutNamespace)
+	list := slices.Clone(c.Channel.Namespaces)
+	for i := range list {
+		dropHistory(&list[i].Options)
+	}
+	if !slices.ContainsFunc(list, func(n channel.Namespace) bool { return n.Name == channel.AnyNamespace }) {
+		list = append(list, channel.Namespace{Name: channel.AnyNamespace, Options: devOptions()})
+	}
+	c.Channel.Namespaces = list
+}
+
+// dropHistory takes away what devOptions gave and makes no sense without history.
+func dropHistory(o *channel.Options) {
+	if o.HistorySize == 0 || o.HistoryTTL == 0 {
+		o.HistorySize, o.HistoryTTL, o.ForceRecovery = 0, 0, false
+	}
+}
