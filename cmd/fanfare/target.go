@@ -1,0 +1,42 @@
+package main
+
+import (
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fanfare-push/fanfare/internal/config"
+)
+
+// target is the server that publish and subscribe talk to.
+type target struct {
+	settings
+	server string
+}
+
+func (t *target) add(cmd *cobra.Command) {
+	t.addFile(cmd)
+	t.flags.StringVarP(&t.server, "server", "s", os.Getenv(config.EnvServer),
+		"address of the server: host:port or a URL (environment: "+config.EnvServer+"; default: listen of the settings)")
+}
+
+// resolve gives the settings, and the server's address: what was asked for, or
+// what the settings say that it listens on.
+func (t *target) resolve() (config.Config, string, error) {
+	cfg, err := t.load()
+	if err != nil {
+		return cfg, "", err
+	}
+	if t.server != "" {
+		return cfg, t.server, nil
+	}
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return cfg, "", err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // it listens everywhere
+	}
+	return cfg, net.JoinHostPort(host, port), nil
+}

@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fanfare-push/fanfare/internal/config"
+	"github.com/fanfare-push/fanfare/internal/engine/local"
+	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/transport"
+)
+
+// App is one running server.
+type App struct {
+	cfg       config.Config
+	log       *slog.Logger
+	metrics   *metrics.Metrics
+	listener  net.Listener
+	engine    *local.Engine
+	transport transport.Engine
+	hub       *hub.Hub
+	server    *http.Server
+	stop      context.CancelFunc // ends the streams of the page
+}
+
+// Limits of the HTTP server.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+)
+
+// New builds a server and begins to listen; nothing is answered before Run.
+// version is the program's. The address is taken first, so that a port in use
+// leaves the data directory alone.
+func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, log: log, metrics: metrics.New(version), transport: transport.New(transport.Options{})}
+	if err := a.build(version); err != nil {
+		a.abandon()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) build(version string) (err error) {
+	if a.listener, err = listen(a.cfg.Listen); err != nil {
+		return err
+	}
+	namespaces, err := a.cfg.Namespaces()
+	if err != nil {
+		return err
+	}
+	if a.engine, err = local.Open(a.engineConfig()); err != nil {
+		return err
+	}
+	a.bindEngine()
+	node := hub.Node{UID: uuid.NewString(), Name: nodeName(), Version: version}
+	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
+		return err
+	}
+	routes, err := a.routes(version)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	a.server = &http.Server{
+		Handler:           routes,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// abandon gives back what a failed New had taken.
+func (a *App) abandon() {
+	if a.hub != nil {
+		_ = a.hub.Shutdown(context.Background()) // there is no session to wait for
+	}
+	if a.engine != nil {
+		_ = a.engine.Close()
+	}
+	if a.listener != nil {
+		_ = a.listener.Close()
+	}
+}
+
+// Addr is the address that is listened on, with the port that was chosen.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Run serves until ctx ends, then stops gracefully: no new connections, every
+// client is told to come back (3001), what was accepted is stored. It is called
+// once.
+func (a *App) Run(ctx context.Context) error {
+	a.warn()
+	failed := make(chan error, 1)
+	go func() { failed <- a.server.Serve(a.listener) }()
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping", "timeout", a.cfg.ShutdownTimeout)
+		err := a.shutdown()
+		<-failed
+		return err
+	case err := <-failed:
+		return errors.Join(fmt.Errorf("serve: %w", err), a.shutdown())
+	}
+}
+
+// shutdown is the reverse of New: clients first, the store last.
+func (a *App) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
+	defer cancel()
+	a.stop()
+	hubErr := a.hub.Shutdown(ctx)
+	httpErr := a.server.Shutdown(ctx)
+	if httpErr != nil {
+		httpErr = errors.Join(fmt.Errorf("requests were still under way: %w", httpErr), a.server.Close())
+	}
+	err := errors.Join(hubErr, httpErr, a.transport.Close(ctx), a.engine.Close())
+	a.log.Info("stopped")
+	return err
+}
+
+// warn says what is shut for want of a setting; a server that refuses everything
+// should say why.
+func (a *App) warn() {
+	if a.cfg.Dev {
+		return
+	}
+	if a.cfg.App.Secret == "" && !a.cfg.Client.AllowAnonymous {
+		a.log.Warn("no client can connect: set app.secret for tokens, or client.allow_anonymous")
+	}
+	if a.cfg.API.Key == "" {
+		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")
+	}
+}

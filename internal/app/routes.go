@@ -1,0 +1,102 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/admin"
+	"github.com/fanfare-push/fanfare/internal/api"
+	"github.com/fanfare-push/fanfare/internal/metrics"
+)
+
+// routes is the table of paths: a contract with users and tests.
+func (a *App) routes(version string) (http.Handler, error) {
+	socket, err := a.centrifugeSocket(version)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/connection/websocket", socket)
+	mux.Handle(api.Prefix, a.serverAPI())
+	mux.HandleFunc("GET /health", a.health)
+	mux.HandleFunc("GET /ready", a.ready)
+	mux.Handle("GET /metrics", a.guarded(a.metrics.Handler()))
+	mux.Handle("/", a.page(version))
+	return mux, nil
+}
+
+func (a *App) serverAPI() http.Handler {
+	c := a.cfg.API
+	return api.New(api.Config{
+		Key: string(c.Key),
+		Limits: api.Limits{
+			MaxBody: int(c.MaxBodySize), MaxData: int(a.cfg.PublishMaxDataSize),
+			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
+		},
+		Observer: calls{a.metrics},
+	}, a.hub, a.log)
+}
+
+// calls counts calls of the server API, and those without the right key among
+// what was refused.
+type calls struct{ *metrics.Metrics }
+
+// APIRequest implements api.Observer.
+func (c calls) APIRequest(method string, status int, took time.Duration) {
+	c.Metrics.APIRequest(method, status, took)
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		c.Refused.Of(metrics.RefuseAPIKey).Inc()
+	}
+}
+
+func (a *App) page(version string) http.Handler {
+	return admin.New(admin.Config{
+		Dev: a.cfg.Dev, APIKey: string(a.cfg.API.Key), Version: version,
+		Refused: func(admin.Refusal) { a.metrics.Refused.Of(metrics.RefuseAPIKey).Inc() },
+	}, a.hub, a.log)
+}
+
+// guarded asks for the API key, but not in dev mode.
+func (a *App) guarded(next http.Handler) http.Handler {
+	if a.cfg.Dev {
+		return next
+	}
+	refused := a.metrics.Refused.Of(metrics.RefuseAPIKey)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		let := false
+		api.Protect(string(a.cfg.API.Key), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			let = true
+			next.ServeHTTP(w, r)
+		})).ServeHTTP(w, r)
+		if !let {
+			refused.Inc()
+		}
+	})
+}
+
+// health says that the process lives, and nothing about what it can do.
+func (a *App) health(w http.ResponseWriter, _ *http.Request) {
+	writeStatus(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// ready says whether the node can do its job: 503 while the store cannot be
+// written or the node is stopping.
+func (a *App) ready(w http.ResponseWriter, _ *http.Request) {
+	if s := a.engine.Status(); !s.Ready {
+		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": s.Reason})
+		return
+	}
+	if a.hub.Draining() {
+		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": "stopping"})
+		return
+	}
+	writeStatus(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func writeStatus(w http.ResponseWriter, status int, body map[string]string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // a reader that has left is not our error
+}

@@ -1,0 +1,32 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/protocol/centrifuge"
+	"github.com/fanfare-push/fanfare/internal/transport"
+	"github.com/fanfare-push/fanfare/internal/transport/websocket"
+)
+
+// centrifugeSocket is the Centrifuge protocol over WebSocket. version is told to
+// clients.
+func (a *App) centrifugeSocket(version string) (http.Handler, error) {
+	origins, err := transport.NewOrigins(a.cfg.Client.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	json := centrifuge.New(centrifuge.Config{
+		Version: version, Log: a.log,
+		Count: func(method string, code uint32) {
+			a.metrics.Commands.Of(metrics.Command{Method: method, Code: code}).Inc()
+		},
+		MaxReply: int(a.cfg.Client.OutboxMaxBytes) / 2,
+	})
+	via := metrics.Via{Protocol: metrics.Centrifuge, Transport: metrics.WebSocket}
+	return websocket.New(websocket.Config{
+		Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics,
+		Protocols:  []websocket.Subprotocol{{Protocol: json, Via: via}},
+		MaxMessage: int(a.cfg.Client.MaxMessageSize),
+	})
+}
