@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"math/bits"
 	"sync"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -8,15 +9,18 @@ import (
 )
 
 // broadcast is one event on its way to the shards. It is encoded once per
-// Encoding, by whichever shard needs it first, and never changes afterwards.
+// Protocol and framed once per Encoding, by whichever shard needs it first, and
+// never changes afterwards.
 type broadcast struct {
-	topic  *topic
-	event  Event
-	epoch  string
-	frames []frame // by Encoding.index
+	topic    *topic
+	event    Event
+	epoch    string
+	share    int64       // of the gate, given back by each shard
+	frames   []onceBytes // by Encoding.index
+	payloads []onceBytes // by Encoding.protocol
 }
 
-type frame struct {
+type onceBytes struct {
 	once  sync.Once
 	bytes []byte
 }
@@ -25,10 +29,16 @@ type frame struct {
 func (b *broadcast) frameFor(e *Encoding) []byte {
 	f := &b.frames[e.index]
 	f.once.Do(func() {
-		payload := e.Protocol.Append(nil, &b.event)
+		payload := b.payloadFor(e)
 		f.bytes = e.Framing.AppendFrame(make([]byte, 0, len(payload)+maxFrameOverhead), payload)
 	})
 	return f.bytes
+}
+
+func (b *broadcast) payloadFor(e *Encoding) []byte {
+	p := &b.payloads[e.protocol]
+	p.once.Do(func() { p.bytes = e.Protocol.Append(nil, &b.event) })
+	return p.bytes
 }
 
 // maxFrameOverhead is what the longest framing adds to a payload; more is no
@@ -55,50 +65,14 @@ func (h *Hub) broadcast(ch channel.ID, epoch string, e Event, size int) {
 	if top == nil {
 		return
 	}
-	b := &broadcast{topic: top, event: e, epoch: epoch, frames: make([]frame, len(h.encodings))}
+	b := &broadcast{
+		topic: top, event: e, epoch: epoch,
+		frames: make([]onceBytes, len(h.encodings)), payloads: make([]onceBytes, h.protocols),
+	}
 	cost := int64(publicationCost + size)
 	// The shares of the shards add up to what is released by them.
-	n := int64(0)
-	eachShard(shards, func(int) { n++ })
-	share := cost + int64(subs)*deliveryCost/n
-	h.gate.add(share * n)
-	eachShard(shards, func(i int) { h.shards[i].postBroadcast(b, share) })
-}
-
-// deliver hands a broadcast to the shard's subscribers of its topic.
-func (sh *Shard) deliver(b *broadcast) {
-	l := &b.topic.local[sh.index]
-	if pub := b.event.Publication; pub != nil && pub.Offset > 0 && !sh.inSequence(l, b) {
-		return
-	}
-	for i := 0; i < len(l.list); {
-		sub := l.list[i]
-		sub.offer(b)
-		if i < len(l.list) && l.list[i] == sub { // otherwise it left, and another took its place
-			i++
-		}
-	}
-}
-
-// inSequence checks that a publication with an offset is the one that follows
-// the last. The engine promises as much; should it fail, nobody is left with a
-// silent gap: positioned subscriptions are told to subscribe again.
-func (sh *Shard) inSequence(l *subscribers, b *broadcast) bool {
-	pub := b.event.Publication
-	switch {
-	case l.last == 0 || l.epoch == b.epoch && pub.Offset == l.last+1:
-		l.epoch, l.last = b.epoch, pub.Offset
-		return true
-	case l.epoch == b.epoch && pub.Offset <= l.last:
-		sh.hub.count.Repeated.Inc()
-		return false
-	}
-	sh.hub.count.Gaps.Inc()
-	l.epoch, l.last = b.epoch, pub.Offset
-	for i := len(l.list) - 1; i >= 0; i-- {
-		if sub := l.list[i]; sub.positioned() {
-			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)
-		}
-	}
-	return true
+	n := int64(bits.OnesCount64(shards))
+	b.share = cost + int64(subs)*deliveryCost/n
+	h.gate.add(b.share * n)
+	eachShard(shards, func(i int) { h.shards[i].post(item{cast: b}) })
 }

@@ -132,6 +132,7 @@ type Hub struct {
 
 	mu        sync.Mutex
 	encodings []*Encoding
+	protocols int           // different ones among encodings
 	empty     chan struct{} // closed when draining and open is 0
 }
 
@@ -179,7 +180,15 @@ func New(cfg Config) (*Hub, error) {
 func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), open: h.count.Open[via]}
+	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), protocol: h.protocols, open: h.count.Open[via]}
+	for _, known := range h.encodings {
+		if known.Protocol == p {
+			e.protocol = known.protocol
+		}
+	}
+	if e.protocol == h.protocols {
+		h.protocols++
+	}
 	if e.open == nil {
 		e.open = new(metrics.Gauge)
 	}

@@ -85,15 +85,43 @@ func (s *Session) enqueue(frame []byte) {
 	s.out.push(frame)
 	switch {
 	case s.blocked:
-		if s.out.size > s.shard.hub.cfg.OutboxMax {
-			s.shard.hub.count.outboxFull.Add(uint64(len(s.out.frames)))
-			s.Disconnect(DisconnectSlow)
-		}
+		s.limitOutbox()
 	case s.out.size >= flushAt:
 		s.flush()
 	case !s.dirty:
 		s.dirty = true
 		s.shard.dirty = append(s.shard.dirty, s)
+	}
+}
+
+// push sends a frame at once if nothing waits before it and nothing else is under
+// way on the shard; otherwise it is put in line.
+func (s *Session) push(frame []byte, alone bool) {
+	if !alone || s.out != nil || s.blocked || s.ended {
+		s.enqueue(frame)
+		return
+	}
+	n, err := s.conn.Write(frame)
+	if err != nil {
+		s.Disconnect(DisconnectWriteError)
+		return
+	}
+	s.shard.sent += uint64(n)
+	if n < len(frame) {
+		s.blocked = true
+		s.out = s.shard.newOutbox()
+		s.out.push(frame)
+		s.out.wrote(n)
+		s.limitOutbox()
+	}
+}
+
+// limitOutbox disconnects a session that does not keep up; it resumes from
+// history.
+func (s *Session) limitOutbox() {
+	if s.out.size > s.shard.hub.cfg.OutboxMax {
+		s.shard.hub.count.outboxFull.Add(uint64(len(s.out.frames)))
+		s.Disconnect(DisconnectSlow)
 	}
 }
 
@@ -109,15 +137,14 @@ func (s *Session) flush() {
 			s.Disconnect(DisconnectWriteError)
 			return
 		}
-		s.shard.hub.count.SentBytes.Add(uint64(n))
+		s.shard.sent += uint64(n)
 		s.out.wrote(n)
 		s.blocked = n < len(p)
 		if s.out.size == 0 {
 			s.shard.freeOutbox(s.out)
 			s.out = nil
-		} else if s.blocked && s.out.size > s.shard.hub.cfg.OutboxMax {
-			s.shard.hub.count.outboxFull.Add(uint64(len(s.out.frames)))
-			s.Disconnect(DisconnectSlow)
+		} else if s.blocked {
+			s.limitOutbox()
 		}
 	}
 }

@@ -91,5 +91,6 @@ type Encoding struct {
 	Protocol Protocol
 	Framing  Framing
 	index    int
+	protocol int // the same for every Encoding of one Protocol
 	open     *metrics.Gauge
 }

@@ -24,9 +24,15 @@ type Shard struct {
 	sessions  map[*Session]struct{}
 	wheel     *wheel
 	dirty     []*Session // sessions with something to write when the turn ends
+	active    []*topic   // topics with a fan-out under way
+	fresh     bool       // one of them has not had a slice yet
 	scratch   []byte
-	spare     []*outbox
 	delivered uint64 // publications in this turn
+	sent      uint64 // bytes in this turn
+
+	// Kept for re-use, a bounded number.
+	spare        []*outbox
+	spareFanOuts []*fanOut
 }
 
 // scratchSize is the most that one write gathers from small frames.
@@ -44,9 +50,8 @@ type mailbox struct {
 // item is a function or a broadcast, which is not wrapped in a function because
 // there are so many.
 type item struct {
-	fn    func()
-	cast  *broadcast
-	share int64
+	fn   func()
+	cast *broadcast
 }
 
 func (sh *Shard) post(it item) {
@@ -63,24 +68,36 @@ func (sh *Shard) post(it item) {
 // goroutine may call it.
 func (sh *Shard) Post(fn func()) { sh.post(item{fn: fn}) }
 
-func (sh *Shard) postBroadcast(b *broadcast, share int64) { sh.post(item{cast: b, share: share}) }
-
-// Turn does what has been posted and what is due, writes what came of it, and
-// returns how long the loop may sleep unless it is woken; negative: for ever.
+// Turn does what has been posted and what is due, a slice of each fan-out under
+// way, writes what came of it, and returns how long the loop may sleep unless it
+// is woken; 0: there is more to do at once, negative: for ever.
 func (sh *Shard) Turn(now time.Time) time.Duration {
 	sh.now = now.UnixMilli()
 	sh.wheel.advance(sh.now, (*Session).onTimer)
 	sh.drain()
+	more := sh.deliver(true)
 	sh.flushDirty()
-	if sh.delivered > 0 {
-		sh.hub.count.Deliveries.Add(sh.delivered)
-		sh.delivered = 0
+	sh.countTurn()
+	if more {
+		return 0
 	}
 	wait := sh.wheel.wait(sh.now)
 	if wait < 0 {
 		return -1
 	}
 	return time.Duration(wait) * time.Millisecond
+}
+
+// countTurn adds up once what would be counted at every write.
+func (sh *Shard) countTurn() {
+	if sh.sent > 0 {
+		sh.hub.count.SentBytes.Add(sh.sent)
+		sh.sent = 0
+	}
+	if sh.delivered > 0 {
+		sh.hub.count.Deliveries.Add(sh.delivered)
+		sh.delivered = 0
+	}
 }
 
 // drain takes the whole mailbox at once; what is posted meanwhile wakes the loop
@@ -91,23 +108,21 @@ func (sh *Shard) drain() {
 	sh.box.items = sh.box.spare[:0]
 	sh.box.spare = nil
 	sh.box.mu.Unlock()
-	released := int64(0)
 	for i := range items {
 		if b := items[i].cast; b != nil {
-			sh.deliver(b)
-			released += items[i].share
-		} else {
-			items[i].fn()
+			sh.accept(b)
+			continue
 		}
+		if sh.fresh { // what was posted first is sent first
+			sh.deliver(false)
+		}
+		items[i].fn()
 	}
 	clear(items)
 	if cap(items) <= maxSpareItems {
 		sh.box.mu.Lock()
 		sh.box.spare = items[:0]
 		sh.box.mu.Unlock()
-	}
-	if released > 0 {
-		sh.hub.gate.release(released)
 	}
 }
 

@@ -388,7 +388,7 @@ func (s *Session) removeSubscription(sub *subscription) {
 	h := s.shard.hub
 	l := &sub.topic.local[s.shard.index]
 	l.remove(sub)
-	if h.topics.leave(sub.topic, s.shard.index, len(l.list) == 0) {
+	if h.topics.leave(sub.topic, s.shard.index, l.empty()) {
 		h.engine.Unfollow(sub.topic.id)
 	}
 	if sub.flags&flagAnnounced != 0 {

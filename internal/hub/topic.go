@@ -25,6 +25,8 @@ type topic struct {
 // subscribers are a topic's subscriptions on one shard.
 type subscribers struct {
 	list  []*subscription
+	holes int     // places in list whose subscription left during a fan-out
+	out   *fanOut // nil: nothing is under way
 	epoch string
 	last  uint64 // offset of the newest publication seen here; 0: none yet
 }
@@ -139,16 +141,47 @@ func (l *subscribers) add(sub *subscription) {
 	l.list = append(l.list, sub)
 }
 
-// remove takes a subscription out; the order of the others may change. An empty
-// list forgets where the channel stood: publications no longer pass here.
+// remove takes a subscription out; the order of the others may change, but not
+// while a fan-out walks over them.
 func (l *subscribers) remove(sub *subscription) {
+	if l.out != nil {
+		l.list[sub.place] = nil
+		l.holes++
+		return
+	}
 	end := len(l.list) - 1
 	moved := l.list[end]
 	l.list[sub.place] = moved
 	moved.place = sub.place
 	l.list[end] = nil
 	l.list = l.list[:end]
-	if end == 0 {
+	l.forget()
+}
+
+// settle closes the holes that a fan-out left.
+func (l *subscribers) settle() {
+	if l.holes == 0 {
+		return
+	}
+	n := 0
+	for _, sub := range l.list {
+		if sub != nil {
+			sub.place = n
+			l.list[n] = sub
+			n++
+		}
+	}
+	clear(l.list[n:])
+	l.list, l.holes = l.list[:n], 0
+	l.forget()
+}
+
+func (l *subscribers) empty() bool { return len(l.list) == l.holes }
+
+// forget drops where the channel stood once nobody is left: publications no
+// longer pass here.
+func (l *subscribers) forget() {
+	if len(l.list) == 0 {
 		*l = subscribers{}
 	}
 }

@@ -1,0 +1,202 @@
+package hub
+
+// This file brings the broadcasts of a shard to its subscribers. What waits for
+// one topic is a volley: its subscribers are visited once for all of it. A
+// volley is served in slices, so that a large topic does not hold up the others.
+
+// Limits of one volley and of one slice.
+const (
+	maxVolleyEvents = 64
+	maxVolleyBytes  = 32 << 10 // of data; one event at least
+	sliceDeliveries = 128      // about half a millisecond of writing
+	// maxSpareFanOuts bounds what a shard keeps for re-use.
+	maxSpareFanOuts = 256
+)
+
+// fanOut is what a shard has to bring to the subscribers of one topic.
+type fanOut struct {
+	queue  []*broadcast
+	volley int      // so many of the queue are under way; 0: none
+	next   int      // the place in the list to go on at
+	end    int      // those from here on subscribed later
+	blocks [][]byte // the volley's frames in one piece, by Encoding.index
+}
+
+// accept queues a broadcast for the topic's subscribers.
+func (sh *Shard) accept(b *broadcast) {
+	l := &b.topic.local[sh.index]
+	if l.out == nil {
+		l.out = sh.newFanOut()
+		sh.fresh = true
+		sh.active = append(sh.active, b.topic)
+	}
+	l.out.queue = append(l.out.queue, b)
+}
+
+func (sh *Shard) newFanOut() *fanOut {
+	last := len(sh.spareFanOuts) - 1
+	if last < 0 {
+		return &fanOut{blocks: make([][]byte, len(sh.hub.encodings))}
+	}
+	o := sh.spareFanOuts[last]
+	sh.spareFanOuts = sh.spareFanOuts[:last]
+	return o
+}
+
+func (sh *Shard) freeFanOut(o *fanOut) {
+	if len(sh.spareFanOuts) < maxSpareFanOuts && cap(o.queue) <= maxVolleyEvents {
+		sh.spareFanOuts = append(sh.spareFanOuts, o)
+	}
+}
+
+// deliver serves every active topic one slice, and reports whether there is more.
+// With last nothing else follows in this turn.
+func (sh *Shard) deliver(last bool) bool {
+	sh.fresh = false
+	alone := last && len(sh.active) == 1
+	rest := sh.active[:0]
+	for _, t := range sh.active {
+		l := &t.local[sh.index]
+		if sh.slice(l, alone) {
+			rest = append(rest, t)
+			continue
+		}
+		sh.freeFanOut(l.out)
+		l.out = nil
+		l.settle()
+	}
+	clear(sh.active[len(rest):])
+	sh.active = rest
+	return len(rest) > 0
+}
+
+// slice brings a part of a volley, or several small volleys, to subscribers and
+// reports whether there is more. alone says that nothing else waits on this
+// shard: frames then go straight to the connections.
+func (sh *Shard) slice(l *subscribers, alone bool) bool {
+	o := l.out
+	for budget := sliceDeliveries; len(o.queue) > 0; {
+		if o.volley == 0 {
+			sh.begin(l)
+		}
+		if o.volley == 0 {
+			break // nothing of it was to be delivered
+		}
+		for ; o.next < o.end; o.next++ {
+			if budget <= 0 {
+				return true
+			}
+			if sub := l.list[o.next]; sub != nil { // otherwise it has left
+				budget--
+				sub.take(o, alone)
+			}
+		}
+		sh.finish(o)
+	}
+	return false
+}
+
+// begin makes a volley of what is queued. Only publications go together.
+func (sh *Shard) begin(l *subscribers) {
+	o := l.out
+	size := 0
+	for o.volley < len(o.queue) && o.volley < maxVolleyEvents {
+		b := o.queue[o.volley]
+		pub := b.event.Publication
+		if pub == nil {
+			o.volley = max(o.volley, 1)
+			break
+		}
+		if size += len(pub.Data); o.volley > 0 && size > maxVolleyBytes {
+			break
+		}
+		if o.volley > 0 && !l.follows(b) {
+			break // what came before it is delivered first
+		}
+		if pub.Offset > 0 && !sh.inSequence(l, b) {
+			o.queue = append(o.queue[:o.volley], o.queue[o.volley+1:]...)
+			sh.hub.gate.release(b.share)
+			continue
+		}
+		o.volley++
+	}
+	o.next, o.end = 0, len(l.list)
+}
+
+// finish gives back what the volley took of the gate.
+func (sh *Shard) finish(o *fanOut) {
+	released := int64(0)
+	for _, b := range o.queue[:o.volley] {
+		released += b.share
+	}
+	left := copy(o.queue, o.queue[o.volley:])
+	clear(o.queue[left:])
+	o.queue = o.queue[:left]
+	o.volley = 0
+	clear(o.blocks)
+	sh.hub.gate.release(released)
+}
+
+// block is the volley's frames in one piece, shared by all who get all of them.
+func (o *fanOut) block(e *Encoding) []byte {
+	if o.volley == 1 {
+		return o.queue[0].frameFor(e)
+	}
+	if o.blocks[e.index] == nil {
+		size := 0
+		for _, b := range o.queue[:o.volley] {
+			size += len(b.frameFor(e))
+		}
+		block := make([]byte, 0, size)
+		for _, b := range o.queue[:o.volley] {
+			block = append(block, b.frameFor(e)...)
+		}
+		o.blocks[e.index] = block
+	}
+	return o.blocks[e.index]
+}
+
+// take hands a subscription the volley: in one piece where it gets all of it.
+func (sub *subscription) take(o *fanOut, alone bool) {
+	first := &o.queue[0].event
+	whole := first.Kind == EventPublication && sub.reading == nil &&
+		(first.Publication.Offset == 0 || first.Publication.Offset > sub.after)
+	if !whole {
+		for _, b := range o.queue[:o.volley] {
+			sub.offer(b)
+		}
+		return
+	}
+	s := sub.session
+	s.shard.delivered += uint64(o.volley)
+	s.push(o.block(s.enc), alone)
+}
+
+// follows reports whether a publication has no offset, or the one after the last.
+func (l *subscribers) follows(b *broadcast) bool {
+	offset := b.event.Publication.Offset
+	return offset == 0 || l.last == 0 || l.epoch == b.epoch && offset == l.last+1
+}
+
+// inSequence checks that a publication with an offset is the one that follows
+// the last. The engine promises as much; should it fail, nobody is left with a
+// silent gap: positioned subscriptions are told to subscribe again.
+func (sh *Shard) inSequence(l *subscribers, b *broadcast) bool {
+	pub := b.event.Publication
+	switch {
+	case l.follows(b):
+		l.epoch, l.last = b.epoch, pub.Offset
+		return true
+	case l.epoch == b.epoch && pub.Offset <= l.last:
+		sh.hub.count.Repeated.Inc()
+		return false
+	}
+	sh.hub.count.Gaps.Inc()
+	l.epoch, l.last = b.epoch, pub.Offset
+	for i := len(l.list) - 1; i >= 0; i-- {
+		if sub := l.list[i]; sub != nil && sub.positioned() {
+			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)
+		}
+	}
+	return true
+}
