@@ -162,13 +162,13 @@ type APICall struct {
 func APIMethods() []string {
 	return []string{
 		"publish", "broadcast", "batch", "subscribe", "unsubscribe", "disconnect", "presence",
-		"presence_stats", "history", "history_remove", "channels", "info",
+		"presence_stats", "history", "history_remove", "channels", "info", "refresh", "rpc",
 	}
 }
 
 // APIStatuses are the HTTP statuses that the outcome of a request may have.
 func APIStatuses() []int {
-	return []int{200, 400, 401, 403, 404, 405, 409, 413, 415, 416, 429, 500, 503}
+	return []int{200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 416, 429, 500, 503}
 }
 
 func allAPICalls() (list []APICall) {

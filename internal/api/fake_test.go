@@ -1,0 +1,241 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+const testKey = "key of the tests"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeHub answers with what it is given and remembers what it was asked.
+type fakeHub struct {
+	err     error // of every method that can fail
+	history engine.HistoryResult
+	members engine.Members
+	rows    []hub.ChannelInfo
+	more    bool
+
+	// onPublish answers instead of err, when it is set.
+	onPublish func(p hub.Publish) (engine.PublishResult, error)
+
+	mu    sync.Mutex
+	asked []any
+}
+
+// Questions beside hub.Publish and hub.ChannelQuery.
+type (
+	askedHistory struct {
+		app, channel string
+		query        hub.HistoryQuery
+	}
+	askedChannel struct{ method, app, channel string }
+	askedSession struct {
+		target  hub.Target
+		channel string
+		options engine.SubscribeOptions
+		goodbye hub.Disconnect
+	}
+)
+
+func (f *fakeHub) note(question any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, question)
+}
+
+// questions gives what was asked since the last call.
+func (f *fakeHub) questions() []any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked := f.asked
+	f.asked = nil
+	return asked
+}
+
+func (f *fakeHub) Publish(_ context.Context, p hub.Publish) (engine.PublishResult, error) {
+	f.note(p)
+	if f.onPublish != nil {
+		return f.onPublish(p)
+	}
+	return engine.PublishResult{Position: engine.Position{Epoch: "e", Offset: 7}}, f.err
+}
+
+func (f *fakeHub) History(_ context.Context, app, channel string, q hub.HistoryQuery) (engine.HistoryResult, error) {
+	f.note(askedHistory{app, channel, q})
+	return f.history, f.err
+}
+
+func (f *fakeHub) RemoveHistory(_ context.Context, app, channel string) error {
+	f.note(askedChannel{"history_remove", app, channel})
+	return f.err
+}
+
+func (f *fakeHub) Presence(_ context.Context, app, channel string) (engine.Members, error) {
+	f.note(askedChannel{"presence", app, channel})
+	return f.members, f.err
+}
+
+func (f *fakeHub) PresenceStats(_ context.Context, app, channel string) (engine.PresenceStats, error) {
+	f.note(askedChannel{"presence_stats", app, channel})
+	return engine.PresenceStats{Clients: 3, Users: 2}, f.err
+}
+
+func (f *fakeHub) Subscribe(_ context.Context, t hub.Target, channel string, o engine.SubscribeOptions) error {
+	f.note(askedSession{target: t, channel: channel, options: o})
+	return f.err
+}
+
+func (f *fakeHub) Unsubscribe(_ context.Context, t hub.Target, channel string) error {
+	f.note(askedSession{target: t, channel: channel})
+	return f.err
+}
+
+func (f *fakeHub) Disconnect(_ context.Context, t hub.Target, d hub.Disconnect) error {
+	f.note(askedSession{target: t, goodbye: d})
+	return f.err
+}
+
+func (f *fakeHub) Channels(q hub.ChannelQuery) (rows []hub.ChannelInfo, more bool) {
+	f.note(q)
+	return f.rows, f.more
+}
+
+func (f *fakeHub) Info() hub.Info {
+	return hub.Info{
+		UID: "u", Name: "n", Version: "v", Clients: 1, Users: 2, Channels: 3, Subs: 4,
+		Uptime: 5*time.Second + time.Millisecond, Published: 6, Delivered: 7,
+	}
+}
+
+// fixture is a handler over a fake hub, and what both left behind.
+type fixture struct {
+	hub      *fakeHub
+	handler  *Handler
+	observed []observation
+	log      bytes.Buffer
+}
+
+type observation struct {
+	method string
+	status int
+}
+
+func (f *fixture) APIRequest(method string, status int, took time.Duration) {
+	if took < 0 {
+		panic("negative duration")
+	}
+	f.observed = append(f.observed, observation{method, status})
+}
+
+func newFixture(limits Limits) *fixture {
+	f := &fixture{hub: &fakeHub{}}
+	log := slog.New(slog.NewTextHandler(&f.log, nil))
+	f.handler = New(Config{Key: testKey, Limits: limits, Observer: f}, f.hub, log)
+	return f
+}
+
+// post makes a request as net/http would hand it over: good where edit changes
+// nothing.
+func post(method, body string, edit ...func(*http.Request)) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, Prefix+method, iotest.DataErrReader(strings.NewReader(body)))
+	r.ContentLength = int64(len(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-API-Key", testKey)
+	for _, e := range edit {
+		e(r)
+	}
+	return r
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Del(name)
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+}
+
+// call gives status and body; every body is one line of JSON.
+func (f *fixture) call(t *testing.T, r *http.Request) (status int, body string) {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	f.handler.ServeHTTP(rec, r)
+	text, err := io.ReadAll(rec.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(text) || bytes.ContainsAny(text, "\n\r") {
+		t.Errorf("the reply is not a line of JSON: %.300q", text)
+	}
+	if ct := rec.Header().Get("Content-Type"); ct != "application/json" {
+		t.Errorf("content type %q", ct)
+	}
+	return rec.Code, string(text)
+}
+
+// good calls a method that has to succeed and gives its result.
+func (f *fixture) good(t *testing.T, method, body string) string {
+	t.Helper()
+	status, text := f.call(t, post(method, body))
+	result, ok := strings.CutPrefix(text, `{"result":`)
+	if status != http.StatusOK || !ok {
+		t.Fatalf("HTTP %d: %s", status, text)
+	}
+	return strings.TrimSuffix(result, "}")
+}
+
+// refused gives the error of a call, wherever it stands in the body.
+func (f *fixture) refused(t *testing.T, r *http.Request) (status int, e wireError) {
+	t.Helper()
+	status, text := f.call(t, r)
+	if transportMode(r) {
+		unmarshal(t, text, &e)
+		return status, e
+	}
+	var reply struct{ Error wireError }
+	unmarshal(t, text, &reply)
+	return status, reply.Error
+}
+
+// wireError is an error object as a backend reads it.
+type wireError struct {
+	Code      uint32
+	Message   string
+	Temporary bool
+	RequestID string `json:"request_id"`
+}
+
+func unmarshal(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+func methodNames(h *Handler) []string {
+	var names []string
+	for name := range h.methods {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
