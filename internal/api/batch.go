@@ -28,6 +28,7 @@ func inParallel(n int, fn func(i int)) {
 
 type batchRequest struct {
 	commands []entry
+	more     bool // than are allowed
 	parallel bool
 }
 
@@ -55,8 +56,8 @@ func (h *Handler) setCommands(r *batchRequest, v []byte) error {
 		return badRequest("must be an array of commands, is %s", kind(v))
 	}
 	for c := cursorOf(v); c.element(); {
-		if len(r.commands) == h.limits.MaxCommands {
-			return limitExceeded("more than %d commands", h.limits.MaxCommands)
+		if r.more = len(r.commands) == h.limits.MaxCommands; r.more {
+			return nil
 		}
 		e, err := h.entry(c.value)
 		if err != nil {
@@ -100,6 +101,9 @@ func (h *Handler) entry(v []byte) (e entry, err error) {
 func (r *batchRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
 	if len(r.commands) == 0 {
 		return out, badRequest("commands is required")
+	}
+	if r.more {
+		return out, limitExceeded("more than %d commands", h.limits.MaxCommands)
 	}
 	out = append(out, `{"replies":[`...)
 	if r.parallel {

@@ -133,7 +133,7 @@ func TestBatchErrors(t *testing.T) {
 func TestMalformedBatch(t *testing.T) {
 	f := newFixture(Limits{MaxCommands: 2})
 	good := `{"publish":{"channel":"a","data":1}}`
-	for last, code := range map[string]uint32{`{"publish":{"channel":1}}`: 107, `{"publish":[]}`: 107, good + "," + good: 106} {
+	for last, code := range map[string]uint32{`{"publish":{"channel":1}}`: 107, `{"publish":[]}`: 107} {
 		if _, e := f.refused(t, post("batch", `{"commands":[`+good+`,`+last+`]}`)); e.Code != code {
 			t.Errorf("%s: %+v", last, e)
 		}

@@ -51,6 +51,7 @@ func TestRefusals(t *testing.T) {
 		{"a broadcast of nothing", "broadcast", `{"channels":["a"]}`, 400, 107, "data or b64data is required"},
 
 		{"no commands", "batch", `{}`, 400, 107, "commands is required"},
+		{"too many commands", "batch", `{"commands":[{"info":{}},{"info":{}},{"info":{}}]}`, 413, 106, "more than 2 commands"},
 		{"null for commands", "batch", `{"commands":null}`, 400, 107, "commands is required"},
 
 		{"subscribe where", "subscribe", `{"user":"u"}`, 400, 107, "channel is required"},
