@@ -30,12 +30,12 @@ type Options struct {
 	HistorySize       int           `koanf:"history_size" json:"history_size"`               // publications kept per channel; 0: no history
 	HistoryTTL        time.Duration `koanf:"history_ttl" json:"history_ttl"`                 // how long a publication is kept; 0: no history
 	HistoryMetaTTL    time.Duration `koanf:"history_meta_ttl" json:"history_meta_ttl"`       // how long an idle channel keeps epoch and offset; 0: DefaultHistoryMetaTTL
-	HistoryDurability Durability    `koanf:"history_durability" json:"history_durability"`   // "": Disk
+	HistoryDurability Durability    `koanf:"history_durability" json:"history_durability"`   // whether a publication is fsynced before its reply, or only in RAM; "": Disk
 	AllowPositioning  bool          `koanf:"allow_positioning" json:"allow_positioning"`     // clients may ask for positions
 	ForcePositioning  bool          `koanf:"force_positioning" json:"force_positioning"`     // every subscription is positioned
 	AllowRecovery     bool          `koanf:"allow_recovery" json:"allow_recovery"`           // clients may ask for recovery
 	ForceRecovery     bool          `koanf:"force_recovery" json:"force_recovery"`           // every subscription recovers
-	ForceRecoveryMode RecoveryMode  `koanf:"force_recovery_mode" json:"force_recovery_mode"` // "": RecoverStream
+	ForceRecoveryMode RecoveryMode  `koanf:"force_recovery_mode" json:"force_recovery_mode"` // what a returning subscriber is given: all it missed, or only the latest; "": RecoverStream
 
 	Presence           bool `koanf:"presence" json:"presence"`                           // who is subscribed is known and can be asked for
 	JoinLeave          bool `koanf:"join_leave" json:"join_leave"`                       // clients may ask to be told of joins and leaves

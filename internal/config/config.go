@@ -15,7 +15,7 @@ type Config struct {
 	ShutdownTimeout    time.Duration `koanf:"shutdown_timeout" allow:"0s..1h"`         // how long a graceful stop waits for clients and requests
 	PublishWait        time.Duration `koanf:"publish_wait" allow:"1ms..1m"`            // how long a publication waits while too many are on their way; then it is refused with a temporary error
 	PublishQueueBytes  Size          `koanf:"publish_queue_bytes" allow:"64KiB..1TiB"` // what may be on its way, accepted but not yet stored or delivered
-	PublishMaxDataSize Size          `koanf:"publish_max_data_size" allow:"1B..64MiB"` // data of one publication, from clients and from the server API
+	PublishMaxDataSize Size          `koanf:"publish_max_data_size" allow:"1B..64MiB"` // the data of one publication, from a client or a backend
 
 	App     App     `koanf:"app"`
 	API     API     `koanf:"api"`
@@ -33,9 +33,9 @@ type App struct {
 // API are the settings of the server API.
 type API struct {
 	Key         Secret `koanf:"key"`                              // X-API-Key of backends, also opens `/metrics` and the page; empty: they are shut
-	MaxBodySize Size   `koanf:"max_body_size" allow:"1KiB..1GiB"` // of one request
-	MaxCommands int    `koanf:"max_commands" allow:"1..100000"`   // in one `batch`
-	MaxChannels int    `koanf:"max_channels" allow:"1..100000"`   // in one `broadcast`
+	MaxBodySize Size   `koanf:"max_body_size" allow:"1KiB..1GiB"` // body of one request
+	MaxCommands int    `koanf:"max_commands" allow:"1..100000"`   // commands in one `batch`
+	MaxChannels int    `koanf:"max_channels" allow:"1..100000"`   // channels in one `broadcast`
 	MaxPage     int    `koanf:"max_page" allow:"1..1000000"`      // publications, channels or clients in one reply
 }
 
@@ -44,11 +44,11 @@ type Client struct {
 	AllowAnonymous bool          `koanf:"allow_anonymous"`                      // clients may connect without a token; what they may do is the namespace's to say
 	AllowedOrigins []string      `koanf:"allowed_origins"`                      // origins of pages, besides the server's own, that may connect: `https://app.example.org`, `https://*.example.org`, or `*` for all
 	ConnectTimeout time.Duration `koanf:"connect_timeout" allow:"100ms..5m"`    // how long a new connection may take to send its connect command
-	PingInterval   time.Duration `koanf:"ping_interval" allow:"1s..1h"`         // between the server's pings
-	PongTimeout    time.Duration `koanf:"pong_timeout" allow:"10ms..1h"`        // until a ping must be answered; shorter than the interval
+	PingInterval   time.Duration `koanf:"ping_interval" allow:"1s..1h"`         // time between the server's pings
+	PongTimeout    time.Duration `koanf:"pong_timeout" allow:"10ms..1h"`        // time until a ping must be answered; shorter than the interval
 	OutboxMaxBytes Size          `koanf:"outbox_max_bytes" allow:"4KiB..1GiB"`  // what may wait for one client that is slow; beyond it the client is disconnected (3008) and recovers when it is back
-	MaxMessageSize Size          `koanf:"max_message_size" allow:"1KiB..64MiB"` // of one message from a client
-	MaxConnections int           `koanf:"max_connections" allow:"0..10000000"`  // of this node; 0: as many as the system allows open files
+	MaxMessageSize Size          `koanf:"max_message_size" allow:"1KiB..64MiB"` // one message from a client
+	MaxConnections int           `koanf:"max_connections" allow:"0..10000000"`  // connections to this node; 0: as many as the system allows open files
 	MaxChannels    int           `koanf:"max_channels" allow:"1..100000"`       // subscriptions of one client
 	MaxPending     int           `koanf:"max_pending" allow:"1..10000"`         // commands of one client under way; while there are more its connection is not read from
 }
@@ -69,7 +69,7 @@ type Store struct {
 // Log are the settings of the log, which goes to standard error.
 type Log struct {
 	Level  string `koanf:"level" allow:"debug|info|warn|error"` // what is logged; the line that says where the server listens always is
-	Format string `koanf:"format" allow:"text|json"`            // of a line
+	Format string `koanf:"format" allow:"text|json"`            // what a line looks like
 }
 
 // Default is every setting as it is when nobody sets it: all is shut.

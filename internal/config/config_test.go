@@ -134,7 +134,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{name: "duration", yaml: "client: {ping_interval: soon}", want: []string{"client.ping_interval: must be a duration"}},
 		{name: "size", yaml: "api: {max_body_size: 1 apple}", want: []string{"api.max_body_size: must be a size"}},
 		{name: "number", yaml: "client: {max_channels: 1.5}", want: []string{"client.max_channels: must be a whole number"}},
-		{name: "text", yaml: "data_dir: 7", want: []string{"data_dir: must be text, in quotes"}},
+		{name: "text", yaml: "data_dir: 7", want: []string{"data_dir: must be text: put it in quotes"}},
 		{name: "list", yaml: "client: {allowed_origins: {a: b}}", want: []string{"client.allowed_origins: must be a list"}},
 		{name: "list of numbers", yaml: "client: {allowed_origins: [1]}", want: []string{"client.allowed_origins: must be a list"}},
 		{name: "namespaces", yaml: "channel: {namespaces: {chat: {}}}", want: []string{"channel.namespaces: must be a list of namespaces"}},

@@ -70,6 +70,8 @@ func (d *decoder) value(dst reflect.Value, raw any, key string) {
 		d.group(dst, raw, key+".")
 	case dst.Kind() == reflect.Slice && dst.Type().Elem() == namespaceType:
 		d.namespaces(dst, raw, key)
+	case !scalar(dst, raw) && dst.Kind() == reflect.String:
+		d.fail(key, "must be text: put it in quotes")
 	case !scalar(dst, raw):
 		d.fail(key, "must be %s", kind(dst.Type()))
 	}

@@ -80,7 +80,7 @@ func kind(t reflect.Type) string {
 	case reflect.Struct:
 		return "a group of settings"
 	default:
-		return "text, in quotes if it looks like a number"
+		return "text"
 	}
 }
 
