@@ -96,8 +96,11 @@ func (p *publishing) message(data []byte) (client.Message, error) {
 	m := p.template
 	m.Data = data
 	if p.text {
-		var err error
-		m.Data, err = json.Marshal(string(data))
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		err := e.Encode(string(data))
+		m.Data = bytes.TrimSpace(b.Bytes())
 		return m, err
 	}
 	if !json.Valid(data) {
