@@ -102,7 +102,7 @@ func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
 
 func pebbleOptions(cfg *Config, formatted bool) *pebble.Options {
 	opts := &pebble.Options{
-		FS:                          cfg.FS,
+		FS:                          manifestFS{cfg.FS},
 		Logger:                      &logger{log: cfg.Logger, fatal: cfg.OnFatal},
 		EventListener:               events(cfg),
 		ErrorIfNotExists:            formatted,
