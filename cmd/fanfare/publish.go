@@ -210,7 +210,7 @@ func newProgress(w io.Writer, n *atomic.Int64) *progress {
 
 func (p *progress) show() {
 	if p.terminal {
-		fmt.Fprintf(p.w, "\r%d published", p.n.Load())
+		_, _ = fmt.Fprintf(p.w, "\r%d published", p.n.Load()) // who does not look misses nothing
 	}
 }
 
@@ -218,8 +218,8 @@ func (p *progress) end() {
 	p.tick.Stop()
 	p.show()
 	if p.terminal {
-		fmt.Fprintln(p.w)
+		_, _ = fmt.Fprintln(p.w)
 		return
 	}
-	fmt.Fprintf(p.w, "%d published\n", p.n.Load())
+	_, _ = fmt.Fprintf(p.w, "%d published\n", p.n.Load())
 }

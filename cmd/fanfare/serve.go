@@ -45,7 +45,9 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		return err
 	}
 	if cfg.Dev {
-		fmt.Fprintf(cmd.OutOrStdout(), welcome, a.Addr())
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), welcome, a.Addr()); err != nil {
+			log.Debug("nobody reads the welcome", "error", err)
+		}
 	}
 	announce.Info("listening", "addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version())
 	return a.Run(cmd.Context())

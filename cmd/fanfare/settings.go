@@ -5,44 +5,41 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/fanfare-push/fanfare/internal/config"
 )
 
 // settings are the flags that set settings of the server.
 type settings struct {
-	flags *pflag.FlagSet
-	file  string
+	cmd  *cobra.Command
+	file string
 }
 
 // addFile adds --config.
 func (s *settings) addFile(cmd *cobra.Command) {
-	s.flags = cmd.Flags()
-	s.flags.StringVarP(&s.file, "config", "c", os.Getenv(config.EnvConfig), "file with settings: YAML, TOML or JSON (environment: "+config.EnvConfig+")")
+	s.cmd = cmd
+	cmd.Flags().StringVarP(&s.file, "config", "c", os.Getenv(config.EnvConfig), "file with settings: YAML, TOML or JSON (environment: "+config.EnvConfig+")")
 }
 
 // addAll adds --config and a flag for each setting that is often set by hand. A
 // flag is called like its key.
 func (s *settings) addAll(cmd *cobra.Command) {
 	s.addFile(cmd)
-	d := config.Default()
-	s.flags.String("listen", d.Listen, "address and port; port 0: any that is free")
-	s.flags.String("data-dir", d.DataDir, "where history on disk is kept")
-	s.flags.Bool("dev", d.Dev, "allow everything to everybody on this machine")
-	s.flags.String("log-level", d.Log.Level, "debug, info, warn or error")
-	s.flags.String("log-format", d.Log.Format, "text or json")
+	d, f := config.Default(), cmd.Flags()
+	f.String("listen", d.Listen, "address and port; port 0: any that is free")
+	f.String("data-dir", d.DataDir, "where history on disk is kept")
+	f.Bool("dev", d.Dev, "allow everything to everybody on this machine")
+	f.String("log-level", d.Log.Level, "debug, info, warn or error")
+	f.String("log-format", d.Log.Format, "text or json")
 }
 
 // load reads all settings: flags before environment before file.
 func (s *settings) load() (config.Config, error) {
 	given := map[string]string{}
-	s.flags.Visit(func(f *pflag.Flag) {
-		for _, key := range []string{"listen", "data_dir", "dev", "log.level", "log.format"} {
-			if f.Name == config.FlagName(key) {
-				given[key] = f.Value.String()
-			}
+	for _, key := range []string{"listen", "data_dir", "dev", "log.level", "log.format"} {
+		if f := s.cmd.Flags().Lookup(config.FlagName(key)); f != nil && f.Changed {
+			given[key] = f.Value.String()
 		}
-	})
+	}
 	return config.Load(config.Sources{File: strings.TrimSpace(s.file), Env: os.Environ(), Flags: given})
 }

@@ -79,7 +79,7 @@ func (l *listening) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
-	tell := func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), "fanfare: "+format+"\n", args...) }
+	tell := func(format string, args ...any) { cmd.PrintErrf("fanfare: "+format+"\n", args...) }
 	out := json.NewEncoder(cmd.OutOrStdout())
 	out.SetEscapeHTML(false)
 	n := 0

@@ -17,7 +17,7 @@ type target struct {
 
 func (t *target) add(cmd *cobra.Command) {
 	t.addFile(cmd)
-	t.flags.StringVarP(&t.server, "server", "s", os.Getenv(config.EnvServer),
+	cmd.Flags().StringVarP(&t.server, "server", "s", os.Getenv(config.EnvServer),
 		"address of the server: host:port or a URL (environment: "+config.EnvServer+"; default: listen of the settings)")
 }
 

@@ -2,14 +2,13 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
@@ -62,7 +61,7 @@ func (a *App) build(version string) (err error) {
 		return err
 	}
 	a.bindEngine()
-	node := hub.Node{UID: uuid.NewString(), Name: nodeName(), Version: version}
+	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
 	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
 		return err
 	}
@@ -110,7 +109,9 @@ func (a *App) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		a.log.Info("stopping", "timeout", a.cfg.ShutdownTimeout)
 		err := a.shutdown()
-		<-failed
+		if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 		return err
 	case err := <-failed:
 		return errors.Join(fmt.Errorf("serve: %w", err), a.shutdown())

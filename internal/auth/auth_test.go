@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -59,7 +60,7 @@ func TestConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.App != channel.DefaultApp || got.User != tt.want.User || string(got.Info) != string(tt.want.Info) ||
+			if got.App != channel.DefaultApp || got.User != tt.want.User || !bytes.Equal(got.Info, tt.want.Info) ||
 				!got.ExpireAt.Equal(tt.want.ExpireAt) {
 				t.Errorf("%+v, want %+v", got, tt.want)
 			}

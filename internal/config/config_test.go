@@ -283,7 +283,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "key", c.API.Key, "all", c)
 	for name, text := range map[string]string{
 		"print": string(printed), "log": logged.String(),
-		"v": fmt.Sprintf("%v", c), "+v": fmt.Sprintf("%+v", c), "#v": fmt.Sprintf("%#v", c), "s": fmt.Sprintf("%s", c.App.Secret),
+		"v": fmt.Sprintf("%v", c), "+v": fmt.Sprintf("%+v", c), "#v": fmt.Sprintf("%#v", c), "s": c.App.Secret.String(),
 	} {
 		if strings.Contains(text, secret) || !strings.Contains(text, mask) {
 			t.Errorf("%s: %s", name, text)

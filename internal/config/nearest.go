@@ -22,9 +22,9 @@ func nearest(name string, candidates []string) string {
 // the group's key with a dot after it, or "". A setting of that very name
 // elsewhere is the best guess, as in history_size at the top.
 func nearestKey(at, name string, siblings []string) string {
-	inside := make([]string, len(siblings))
-	for i, s := range siblings {
-		inside[i] = at + s
+	inside := make([]string, 0, len(siblings))
+	for _, s := range siblings {
+		inside = append(inside, at+s)
 	}
 	if strings.Contains(at, "[") { // in a list, where keys are not unique
 		return "did you mean " + nearest(at+name, inside) + "?"

@@ -51,7 +51,6 @@ func env(key string) string { return EnvPrefix + strings.ToUpper(strings.Replace
 var (
 	durationType   = reflect.TypeFor[time.Duration]()
 	sizeType       = reflect.TypeFor[Size]()
-	secretType     = reflect.TypeFor[Secret]()
 	durabilityType = reflect.TypeFor[channel.Durability]()
 	recoveryType   = reflect.TypeFor[channel.RecoveryMode]()
 	namespaceType  = reflect.TypeFor[channel.Namespace]()
