@@ -42,7 +42,9 @@ func (b *Batch) advance(t int64) {
 	if p <= b.log.KeyPeriod {
 		return
 	}
-	b.deleteRange(appendKeyPeriod(nil, 0), appendKeyPeriod(nil, p-1))
+	if p > 1 {
+		b.deleteRange(appendKeyPeriod(nil, 0), appendKeyPeriod(nil, p-1))
+	}
 	b.log.KeyPeriod = p
 }
 

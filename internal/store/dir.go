@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -99,10 +100,9 @@ func readFormat(fsys vfs.FS, dir string) (formatted bool, err error) {
 	if err != nil {
 		return false, unreadable(dir, err)
 	}
-	var format int
-	line, _, _ := strings.Cut(string(b), "\n")
-	rest, ok := strings.CutPrefix(line, formatPrefix)
-	if _, err := fmt.Sscanf(rest, "%d", &format); !ok || err != nil || format < 1 {
+	format, ok := parseFormat(b)
+	if !ok {
+		line, _, _ := strings.Cut(string(b), "\n")
 		return false, unreadable(dir, fmt.Errorf("the file %s says %q", formatFile, line))
 	}
 	if format > Format {
@@ -110,6 +110,17 @@ func readFormat(fsys vfs.FS, dir string) (formatted bool, err error) {
 			dir, ErrNewerFormat, format, Format)
 	}
 	return true, nil
+}
+
+// parseFormat reads the number out of the first line.
+func parseFormat(b []byte) (format int, ok bool) {
+	line, _, _ := strings.Cut(string(b), "\n")
+	rest, ok := strings.CutPrefix(line, formatPrefix)
+	if !ok {
+		return 0, false
+	}
+	format, err := strconv.Atoi(rest)
+	return format, err == nil && format >= 1
 }
 
 // writeFormat says that the directory is finished, once everything else of it is
