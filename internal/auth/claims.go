@@ -29,7 +29,8 @@ type claims struct {
 	Channel              string          `json:"channel,omitempty"` // makes it a subscription token
 	Client               string          `json:"client,omitempty"`  // refused: such a token is for one session
 	Info                 json.RawMessage `json:"info,omitempty"`
-	B64Info              string          `json:"b64info,omitempty"` // base64, instead of info
+	B64Info              string          `json:"b64info,omitempty"`  // base64, instead of info
+	Channels             []string        `json:"channels,omitempty"` // of a connection token: subscribed at once
 }
 
 // Validate is called by the library after the signature has been verified.

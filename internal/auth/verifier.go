@@ -56,7 +56,9 @@ func (v *Verifier) Connection(token string) (*channel.Identity, error) {
 	if c.Channel != "" {
 		return nil, invalid(errors.New("a subscription token cannot connect"))
 	}
-	return &channel.Identity{App: v.app, User: c.Subject, Info: info, ExpireAt: c.expireAt()}, nil
+	return &channel.Identity{
+		App: v.app, User: c.Subject, Info: info, ExpireAt: c.expireAt(), Channels: c.Channels,
+	}, nil
 }
 
 // Subscription reads a subscription token. Whether its user and channel are those

@@ -18,6 +18,7 @@ type Identity struct {
 	User     string    // "": anonymous
 	Info     []byte    // JSON shown to others in presence, joins and publications; nil: none
 	ExpireAt time.Time // zero: never
+	Channels []string  // subscribed for it when it connects, without asking
 	Grants   Grants
 }
 

@@ -116,7 +116,7 @@ func (h *Hub) historyRequest(id channel.ID, opts *channel.Options, q HistoryQuer
 	}
 	return engine.HistoryRequest{
 		Channel: id, Retention: engine.RetentionOf(opts),
-		Since: q.Since, Limit: limit, MaxBytes: h.cfg.RecoveryBytes, Reverse: q.Reverse,
+		Since: q.Since, Limit: limit, MaxBytes: h.cfg.HistoryBytes, Reverse: q.Reverse,
 	}
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	RecoveryLimit  int           // publications that one recovery brings
 	RecoveryBytes  int           // and their bytes
 	HistoryLimit   int           // publications in one page of history
+	HistoryBytes   int           // and their bytes
 }
 
 // Node names this process.
@@ -67,6 +68,7 @@ const (
 	DefaultRecoveryLimit  = 1000
 	DefaultRecoveryBytes  = 512 << 10
 	DefaultHistoryLimit   = 1000
+	DefaultHistoryBytes   = 1 << 20
 )
 
 func orDefault[T comparable](v *T, d T) {
@@ -91,6 +93,7 @@ func (c *Config) setDefaults() {
 	orDefault(&c.RecoveryLimit, DefaultRecoveryLimit)
 	orDefault(&c.RecoveryBytes, min(DefaultRecoveryBytes, c.OutboxMax/2))
 	orDefault(&c.HistoryLimit, DefaultHistoryLimit)
+	orDefault(&c.HistoryBytes, min(DefaultHistoryBytes, c.OutboxMax))
 	if c.Metrics == nil {
 		c.Metrics = metrics.New(c.Node.Version)
 	}

@@ -121,6 +121,11 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	h.users.add(s)
 	h.count.Connects.Inc()
 	done(s.connectResult(), nil)
+	for _, name := range identity.Channels {
+		if !s.ended {
+			s.serverSubscribe(&engine.Control{Channel: name})
+		}
+	}
 }
 
 func (h *Hub) identify(token string) (*channel.Identity, error) {

@@ -97,7 +97,8 @@ test('line breaks between tokens do not break the frame', async (t) => {
   const c = await connected(t, server.url)
   const sub = await subscribed(c, unique('history'))
   await fetch(`http://${server.addr}/api/publish`, {
-    method: 'POST', headers: { 'X-API-Key': 'npm' }, body: `{"channel":"${sub.channel}","data":{\r\n"a":\n"b\\nc"\n}\n}`
+    method: 'POST', headers: { 'X-API-Key': 'npm', 'Content-Type': 'application/json' },
+    body: `{"channel":"${sub.channel}","data":{\r\n"a":\n"b\\nc"\n}\n}`
   })
   assert.deepEqual((await received(sub, 1))[0].data, { a: 'b\nc' })
 })
@@ -107,7 +108,7 @@ test('the same idempotency key is stored once', async (t) => {
   const sub = await subscribed(c, unique('history'))
   const request = { channel: sub.channel, data: 'once', idempotency_key: 'k' }
   const [first, second] = [await server.api('publish', request), await server.api('publish', request)]
-  assert.deepEqual(second, first)
+  assert.deepEqual(second, { ...first, duplicate: true })
   await sub.publish('next')
   await received(sub, 2)
   assert.deepEqual(data(sub), ['once', 'next'])

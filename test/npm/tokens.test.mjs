@@ -83,7 +83,7 @@ test('a token that runs out is refreshed in time, and the connection stays', asy
 })
 
 test('a backend that gives no token any more ends the client', async (t) => {
-  const c = client(t, server.url, { token: token({ sub: 'ann', exp: now() - 10 }), getToken: async () => '' })
+  const c = client(t, server.url, { token: token({ sub: 'ann', exp: now() - 10 }), getToken: async () => null })
   const end = next(c, 'disconnected')
   c.connect()
   assert.equal((await end).code, 1) // the SDK's own: unauthorized

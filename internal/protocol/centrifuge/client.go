@@ -183,6 +183,7 @@ func (c *client) pong() error {
 	}
 	c.pinged = false
 	c.s.Pong()
+	c.json.cfg.Count(methodPing, 0)
 	return nil
 }
 
