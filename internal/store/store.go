@@ -22,10 +22,13 @@ const (
 	maxOpenFiles         = 1000
 )
 
+// FS is the filesystem below a store, so that those above need not know whose.
+type FS = vfs.FS
+
 // Config is what a Store needs. The zero value of the optional fields is good.
 type Config struct {
 	Dir           string
-	FS            vfs.FS // nil: the operating system's
+	FS            FS // nil: the operating system's
 	Logger        *slog.Logger
 	CacheBytes    int64 // block cache; 0: DefaultCacheBytes
 	MemTableBytes int64 // 0: DefaultMemTableBytes
@@ -192,8 +195,10 @@ func (s *Store) Time() int64 { return s.log.Time }
 // DiskUsage is what the store takes on disk.
 func (s *Store) DiskUsage() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 
-// FreeBytes is how much space is left for it; ErrUnsupported from vfs where the
-// file system does not say.
+// ErrUnsupported is what FreeBytes returns where the filesystem does not say.
+var ErrUnsupported = vfs.ErrUnsupported
+
+// FreeBytes is how much space is left for it.
 func (s *Store) FreeBytes() (uint64, error) {
 	u, err := s.fs.GetDiskUsage(s.dir)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/fanfare-push/fanfare/internal/store"
 )
 
 // Defaults of Config.
@@ -27,15 +27,15 @@ const (
 const (
 	maxBatchEntries = 1024
 	maxBatchBytes   = 1 << 20
-	maxFlights      = 8    // batches committed but not yet durable
+	maxFlights      = 4    // batches committed but not yet durable
 	maxRing         = 1024 // publications of one channel in RAM, for history on disk
 	maxDuePerBatch  = 128  // channels looked at between two batches of publications
 )
 
 // Config is what an Engine needs. Zero fields mean their defaults.
 type Config struct {
-	Dir    string // data directory; made when the engine opens
-	FS     vfs.FS // nil: the operating system's
+	Dir    string   // data directory; made when the engine opens
+	FS     store.FS // nil: the operating system's
 	Logger *slog.Logger
 	// OnFatal is told once why the engine cannot go on; it should end the
 	// process. Called on any goroutine. What was not acknowledged by then never
@@ -75,7 +75,6 @@ func (c Config) withDefaults() Config {
 	if c.OnFatal == nil {
 		c.OnFatal = func(string) {}
 	}
-	c.FS = or(c.FS, vfs.Default)
 	c.QueueEntries = or(c.QueueEntries, DefaultQueueEntries)
 	c.QueueBytes = or(c.QueueBytes, DefaultQueueBytes)
 	c.HotChannels = or(c.HotChannels, DefaultHotChannels)

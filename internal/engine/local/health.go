@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
@@ -111,7 +109,7 @@ func (e *Engine) watchLoop() {
 // checkSpace turns the store read-only and back.
 func (e *Engine) checkSpace() {
 	free, err := e.store.FreeBytes()
-	if errors.Is(err, vfs.ErrUnsupported) {
+	if errors.Is(err, store.ErrUnsupported) {
 		return
 	}
 	if err != nil {
