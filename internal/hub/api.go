@@ -117,6 +117,10 @@ func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, err
 	})
 }
 
+// MaxAPIHistoryBytes bounds the data of one page of history for a backend; its
+// publications are bounded by the query.
+const MaxAPIHistoryBytes = 16 << 20
+
 // History reads one page of a channel's history. Errors: ErrUnknownChannel,
 // ErrBadRequest, ErrNotAvailable (no history), ErrUnrecoverable, ErrBusy.
 func (h *Hub) History(ctx context.Context, app, name string, q HistoryQuery) (engine.HistoryResult, error) {
@@ -127,7 +131,7 @@ func (h *Hub) History(ctx context.Context, app, name string, q HistoryQuery) (en
 	if err != nil {
 		return engine.HistoryResult{}, err
 	}
-	req := h.historyRequest(channel.ID{App: app, Name: name}, opts, q)
+	req := q.request(channel.ID{App: app, Name: name}, opts, channel.MaxHistorySize, MaxAPIHistoryBytes)
 	return ask(ctx, func(done func(engine.HistoryResult, error)) { h.engine.History(req, done) })
 }
 

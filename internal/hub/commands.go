@@ -108,15 +108,15 @@ type HistoryQuery struct {
 	Reverse bool             // newest first
 }
 
-// historyRequest bounds a query by what one page may hold.
-func (h *Hub) historyRequest(id channel.ID, opts *channel.Options, q HistoryQuery) engine.HistoryRequest {
+// request bounds a query by what one page may hold.
+func (q HistoryQuery) request(id channel.ID, opts *channel.Options, maxCount, maxBytes int) engine.HistoryRequest {
 	limit := q.Limit
-	if limit < 0 || limit > h.cfg.HistoryLimit {
-		limit = h.cfg.HistoryLimit
+	if limit < 0 || limit > maxCount {
+		limit = maxCount
 	}
 	return engine.HistoryRequest{
 		Channel: id, Retention: engine.RetentionOf(opts),
-		Since: q.Since, Limit: limit, MaxBytes: h.cfg.HistoryBytes, Reverse: q.Reverse,
+		Since: q.Since, Limit: limit, MaxBytes: maxBytes, Reverse: q.Reverse,
 	}
 }
 
@@ -133,7 +133,8 @@ func (s *Session) History(name string, q HistoryQuery, done func(engine.HistoryR
 	}
 	id := channel.ID{App: s.identity.App, Name: name}
 	query(s, done, func(answer func(engine.HistoryResult, error)) {
-		s.shard.hub.engine.History(s.shard.hub.historyRequest(id, opts, q), answer)
+		cfg := &s.shard.hub.cfg
+		s.shard.hub.engine.History(q.request(id, opts, cfg.HistoryLimit, cfg.HistoryBytes), answer)
 	})
 }
 

@@ -64,7 +64,7 @@ func (a *audit) history(ctx context.Context, name string) (check.Channel, error)
 		}
 		ch.Epoch, ch.Top = p.Epoch, p.Offset
 		ch.Entries = append(ch.Entries, entries...)
-		if len(entries) < pageSize {
+		if len(entries) == 0 || entries[len(entries)-1].Offset >= p.Offset {
 			return ch, nil
 		}
 		request["since"] = map[string]any{"offset": entries[len(entries)-1].Offset, "epoch": ch.Epoch}

@@ -14,7 +14,7 @@ import (
 type node struct {
 	mu   sync.Mutex
 	srv  *server.Server
-	live chan struct{} // closed while srv listens
+	live chan struct{} // closed when srv is there
 }
 
 func newNode() *node { return &node{live: make(chan struct{})} }
@@ -25,9 +25,11 @@ func (n *node) current(ctx context.Context) (*server.Server, error) {
 		n.mu.Lock()
 		srv, live := n.srv, n.live
 		n.mu.Unlock()
+		if srv != nil {
+			return srv, nil
+		}
 		select {
 		case <-live:
-			return srv, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
