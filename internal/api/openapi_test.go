@@ -204,7 +204,7 @@ func TestDocumentKnowsTheLimits(t *testing.T) {
 		fmt.Sprintf("| data of a publication | %d KiB |", DefaultMaxData>>10),
 		fmt.Sprintf("| tags | %d, together %d KiB |", DefaultMaxTags, DefaultMaxTagBytes>>10),
 		fmt.Sprintf("| idempotency key | %d bytes", MaxIdempotency),
-		fmt.Sprintf("| a page of history | %s publications, %d KiB |", thousands(hub.DefaultHistoryLimit), hub.DefaultRecoveryBytes>>10),
+		fmt.Sprintf("| a page of history | %s publications, %d MiB |", thousands(DefaultMaxPage), hub.MaxAPIHistoryBytes>>20),
 		fmt.Sprintf("| a page of presence or channels | %s rows |", thousands(DefaultMaxPage)),
 	} {
 		if !strings.Contains(doc.Info.Description, row) {
