@@ -161,11 +161,13 @@ func (b *Batch) reschedule(ch channel.ID, rec *Record) {
 
 func (b *Batch) setDue(ch channel.ID, rec *Record, due int64) {
 	if rec.Due != 0 {
-		b.delete(appendDueKey(nil, rec.Due, rec.ID))
+		b.key = appendDueKey(b.key[:0], rec.Due, rec.ID)
+		b.delete(b.key)
 	}
 	rec.Due = due
 	if due != 0 {
-		b.set(appendDueKey(nil, due, rec.ID), appendChannel(nil, ch))
+		b.key, b.value = appendDueKey(b.key[:0], due, rec.ID), appendChannel(b.value[:0], ch)
+		b.set(b.key, b.value)
 	}
 }
 
@@ -234,9 +236,9 @@ func (b *Batch) seen(id uint64, key string) (offset uint64, found bool, err erro
 	if k, ok := b.keys[batchKey{id, key}]; ok && b.log.Time < k.time+keyWindow {
 		return k.offset, true, nil
 	}
-	p := keyPeriod(b.log.Time)
+	p, hash := keyPeriod(b.log.Time), b.store.recent.hash(batchKey{id, key})
 	for _, period := range [...]int64{p, p - 1} {
-		if period < 0 {
+		if period < 0 || !b.store.recent.mayHold(period, hash) {
 			continue
 		}
 		b.scratch = appendIdempotencyKey(b.scratch[:0], period, id, key)

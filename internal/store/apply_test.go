@@ -70,6 +70,7 @@ type script struct {
 }
 
 func newScript(t *testing.T) *script {
+	t.Helper()
 	s := &script{t: t, fsys: vfs.NewMem(), recs: map[channel.ID]*Record{}, time: 1000}
 	s.ret = engine.Retention{Size: 3, MetaTTL: time.Hour}
 	s.reopen()

@@ -36,7 +36,10 @@ type batchKey struct {
 
 // NewBatch begins the next batch. The one before must have been committed.
 func (s *Store) NewBatch() *Batch {
-	b := s.batches.Get().(*Batch)
+	b, ok := s.batches.Get().(*Batch)
+	if !ok {
+		b = &Batch{keys: make(map[batchKey]remembered)}
+	}
 	s.seq++
 	b.store, b.log, b.seq = s, s.log, s.seq
 	b.writes = s.db.NewBatch()
@@ -119,6 +122,7 @@ func (b *Batch) remember(id uint64, key string, k remembered) {
 	b.value = k.append(b.value[:0])
 	b.set(b.key, b.value)
 	b.keys[batchKey{id, key}] = k
+	b.store.recent.add(b.log.KeyPeriod, b.store.recent.hash(batchKey{id, key}))
 }
 
 // A batch in memory takes every write; what can fail is its commit.

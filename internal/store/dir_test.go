@@ -24,31 +24,31 @@ var (
 )
 
 // mustOpen opens a store that the test closes, or its end does.
-func mustOpen(t testing.TB, fsys vfs.FS, dir string) (s *Store, closeNow func()) {
-	t.Helper()
+func mustOpen(tb testing.TB, fsys vfs.FS, dir string) (s *Store, closeNow func()) {
+	tb.Helper()
 	s, err := Open(Config{Dir: dir, FS: fsys})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	open := true
 	closeNow = func() {
 		if open {
 			open = false
 			if err := s.Close(); err != nil {
-				t.Error(err)
+				tb.Error(err)
 			}
 		}
 	}
-	t.Cleanup(closeNow)
+	tb.Cleanup(closeNow)
 	return s, closeNow
 }
 
 // publish stores n publications in a batch each.
-func publish(t testing.TB, s *Store, n int) Record {
-	t.Helper()
+func publish(tb testing.TB, s *Store, n int) Record {
+	tb.Helper()
 	rec, err := s.Record(testChannel)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for range n {
 		b := s.NewBatch()
@@ -57,13 +57,13 @@ func publish(t testing.TB, s *Store, n int) Record {
 			Pub: &engine.Publication{Data: []byte(strings.Repeat("x", 100))},
 		}, &rec)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := b.Commit(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := b.Wait(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return rec
@@ -122,18 +122,40 @@ func TestNewerFormatIsRefused(t *testing.T) {
 }
 
 func TestDamageIsReported(t *testing.T) {
+	rewritten := func(name, text string) func(*testing.T, *vfs.MemFS) {
+		return func(t *testing.T, fsys *vfs.MemFS) {
+			t.Helper()
+			rewrite(t, fsys, fsys.PathJoin(testDir, name), func([]byte) []byte { return []byte(text) })
+		}
+	}
+	removed := func(name string) func(*testing.T, *vfs.MemFS) {
+		return func(t *testing.T, fsys *vfs.MemFS) {
+			t.Helper()
+			remove(t, fsys, fsys.PathJoin(testDir, name))
+		}
+	}
+	flipped := func(part string) func(*testing.T, *vfs.MemFS) {
+		return func(t *testing.T, fsys *vfs.MemFS) {
+			t.Helper()
+			rewrite(t, fsys, newest(t, fsys, part), func(b []byte) []byte { b[30] ^= 4; return b })
+		}
+	}
+	removedNewest := func(part string) func(*testing.T, *vfs.MemFS) {
+		return func(t *testing.T, fsys *vfs.MemFS) {
+			t.Helper()
+			remove(t, fsys, newest(t, fsys, part))
+		}
+	}
 	tests := []struct {
 		name   string
 		damage func(t *testing.T, fsys *vfs.MemFS)
 	}{
-		{"format is nonsense", func(t *testing.T, fsys *vfs.MemFS) {
-			rewrite(t, fsys, fsys.PathJoin(testDir, formatFile), func([]byte) []byte { return []byte("\x00\x00") })
-		}},
-		{"format is gone", func(t *testing.T, fsys *vfs.MemFS) { remove(t, fsys, fsys.PathJoin(testDir, formatFile)) }},
-		{"log is gone", func(t *testing.T, fsys *vfs.MemFS) { remove(t, fsys, fsys.PathJoin(testDir, logDir)) }},
-		{"write-ahead log has a flipped bit", func(t *testing.T, fsys *vfs.MemFS) { flip(t, fsys, ".log") }},
-		{"manifest has a flipped bit", func(t *testing.T, fsys *vfs.MemFS) { flip(t, fsys, "MANIFEST-") }},
-		{"manifest is gone", func(t *testing.T, fsys *vfs.MemFS) { remove(t, fsys, newest(t, fsys, "MANIFEST-")) }},
+		{"format is nonsense", rewritten(formatFile, "\x00\x00")},
+		{"format is gone", removed(formatFile)},
+		{"log is gone", removed(logDir)},
+		{"write-ahead log has a flipped bit", flipped(".log")},
+		{"manifest has a flipped bit", flipped("MANIFEST-")},
+		{"manifest is gone", removedNewest("MANIFEST-")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -301,11 +323,6 @@ func fileSize(t *testing.T, fsys vfs.FS, name string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
-}
-
-func flip(t *testing.T, fsys vfs.FS, part string) {
-	t.Helper()
-	rewrite(t, fsys, newest(t, fsys, part), func(b []byte) []byte { b[30] ^= 4; return b })
 }
 
 func remove(t *testing.T, fsys vfs.FS, name string) {

@@ -52,9 +52,10 @@ type Store struct {
 	batches     sync.Pool
 
 	// Owned by whoever fills batches.
-	log   Log
-	seq   uint64
-	stuck bool // a commit ended in a panic
+	log    Log
+	recent recentKeys
+	seq    uint64
+	stuck  bool // a commit ended in a panic
 }
 
 // Open opens a data directory, making it if it is not there. Errors: ErrInUse,
@@ -71,7 +72,6 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock}
-	s.batches.New = func() any { return &Batch{keys: make(map[batchKey]remembered)} }
 	if err := s.open(&cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -151,7 +151,7 @@ func (s *Store) begin(formatted bool) error {
 	default:
 		err = s.finish(found)
 	}
-	s.incarnation = s.log.Incarnation
+	s.incarnation, s.recent = s.log.Incarnation, newRecentKeys(s.log)
 	return err
 }
 

@@ -103,11 +103,11 @@ func decodeLog(b []byte) (Log, error) {
 	return l, r.end("log state")
 }
 
-func (c *Record) append(dst []byte) []byte {
+func (r *Record) append(dst []byte) []byte {
 	dst = append(dst, valueVersion)
 	for _, v := range [...]uint64{
-		c.ID, c.Top, c.Low, c.Deleted, uint64(c.Size), uint64(c.TTL), uint64(c.MetaTTL),
-		uint64(c.Last), uint64(c.Oldest), uint64(c.KeysUntil), uint64(c.Due),
+		r.ID, r.Top, r.Low, r.Deleted, uint64(r.Size), uint64(r.TTL), uint64(r.MetaTTL),
+		uint64(r.Last), uint64(r.Oldest), uint64(r.KeysUntil), uint64(r.Due),
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}

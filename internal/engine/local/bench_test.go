@@ -34,6 +34,7 @@ const (
 )
 
 func benchDurable(b *testing.B, writers int) {
+	b.Helper()
 	dir := b.TempDir()
 	e := open(b, Config{Dir: filepath.Join(dir, "engine"), StoreMemTableBytes: 32 << 20, FS: vfs.Default}, silent{})
 	db := rawPebble(b, filepath.Join(dir, "raw"))

@@ -27,7 +27,7 @@ const (
 const (
 	maxBatchEntries = 1024
 	maxBatchBytes   = 1 << 20
-	maxFlights      = 4    // batches committed but not yet durable
+	maxFlights      = 8    // batches committed but not yet durable
 	maxRing         = 1024 // publications of one channel in RAM, for history on disk
 	maxDuePerBatch  = 128  // channels looked at between two batches of publications
 )

@@ -66,12 +66,18 @@ func (e *Engine) unpin(h *hot) {
 	h.lane.mu.Unlock()
 }
 
+// hotOf is the channel of an element of lane.hotUse.
+func hotOf(el *list.Element) *hot {
+	h, _ := el.Value.(*hot)
+	return h
+}
+
 // coolLocked forgets the longest unused channels over the limit. Pinned ones
 // stay, so that the limit may be passed by as many as are in flight.
 func (e *Engine) coolLocked(l *lane) {
 	limit := max(e.cfg.HotChannels/laneCount, 1)
 	for el := l.hotUse.Back(); el != nil && len(l.hot) > limit; {
-		h := el.Value.(*hot)
+		h := hotOf(el)
 		el = el.Prev()
 		if h.pins == 0 && h.used > 0 {
 			e.cache.used.Add(-h.ring.dropTo(0))
@@ -86,7 +92,7 @@ func (e *Engine) coolLocked(l *lane) {
 func (l *lane) stampHotLocked() {
 	at := noUse
 	if el := l.hotUse.Back(); el != nil {
-		at = el.Value.(*hot).used
+		at = hotOf(el).used
 	}
 	l.hotOldest.Store(at)
 }
@@ -97,7 +103,7 @@ func (e *Engine) shrinkHot(l *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for el := l.hotUse.Back(); el != nil; el = el.Prev() {
-		h := el.Value.(*hot)
+		h := hotOf(el)
 		if h.pins > 0 && h.ring.bytes == 0 {
 			continue
 		}

@@ -74,8 +74,8 @@ func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
 // open opens an engine on a file system in memory unless cfg names one. The end
 // of the test closes it.
-func open(t testing.TB, cfg Config, f engine.Follower) *Engine {
-	t.Helper()
+func open(tb testing.TB, cfg Config, f engine.Follower) *Engine {
+	tb.Helper()
 	if cfg.FS == nil {
 		cfg.FS = vfs.NewMem()
 	}
@@ -83,15 +83,15 @@ func open(t testing.TB, cfg Config, f engine.Follower) *Engine {
 	cfg.StoreMemTableBytes = or(cfg.StoreMemTableBytes, 1<<20)
 	e, err := Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if f == nil {
 		f = &listener{}
 	}
 	e.Attach(f)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := e.Close(); err != nil && !errors.Is(err, errFailed) {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return e
@@ -113,11 +113,11 @@ func send(e *Engine, ch channel.ID, ret engine.Retention, data, key string) <-ch
 }
 
 // publish publishes and waits for success.
-func publish(t testing.TB, e *Engine, ch channel.ID, ret engine.Retention, data, key string) engine.PublishResult {
-	t.Helper()
-	r := await(t, send(e, ch, ret, data, key))
+func publish(tb testing.TB, e *Engine, ch channel.ID, ret engine.Retention, data, key string) engine.PublishResult {
+	tb.Helper()
+	r := await(tb, send(e, ch, ret, data, key))
 	if r.err != nil {
-		t.Fatalf("publish %q: %v", data, r.err)
+		tb.Fatalf("publish %q: %v", data, r.err)
 	}
 	return r.PublishResult
 }
@@ -130,29 +130,29 @@ func readAll(e *Engine, ch channel.ID, ret engine.Retention) <-chan answer {
 	return c
 }
 
-func history(t testing.TB, e *Engine, ch channel.ID, ret engine.Retention) engine.HistoryResult {
-	t.Helper()
-	a := await(t, readAll(e, ch, ret))
+func history(tb testing.TB, e *Engine, ch channel.ID, ret engine.Retention) engine.HistoryResult {
+	tb.Helper()
+	a := await(tb, readAll(e, ch, ret))
 	if a.err != nil {
-		t.Fatalf("history: %v", a.err)
+		tb.Fatalf("history: %v", a.err)
 	}
 	return a.res
 }
 
-func await[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
+func await[T any](tb testing.TB, c <-chan T) T {
+	tb.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(patience):
-		t.Fatal("nothing came")
+		tb.Fatal("nothing came")
 		panic("unreachable")
 	}
 }
 
 // eventually waits for a condition.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
@@ -160,7 +160,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("it does not come to be that %s", what)
+			tb.Fatalf("it does not come to be that %s", what)
 		}
 	}
 }

@@ -148,9 +148,15 @@ func (e *Engine) removeMemory(ch channel.ID) {
 func (l *lane) stampMemoryLocked() {
 	at := noUse
 	if el := l.memUse.Back(); el != nil {
-		at = el.Value.(*memoryChannel).used
+		at = memoryOf(el).used
 	}
 	l.memOldest.Store(at)
+}
+
+// memoryOf is the channel of an element of lane.memUse.
+func memoryOf(el *list.Element) *memoryChannel {
+	m, _ := el.Value.(*memoryChannel)
+	return m
 }
 
 // shrinkMemory takes from the longest unused channel of the lane what the budget
@@ -163,7 +169,7 @@ func (e *Engine) shrinkMemory(l *lane) {
 	if el == nil {
 		return
 	}
-	m := el.Value.(*memoryChannel)
+	m := memoryOf(el)
 	for len(m.ring.pubs) > 0 && e.memory.over() {
 		e.memory.used.Add(-m.ring.dropTo(len(m.ring.pubs) - 1))
 		e.count.memoryTrimmed.Add(1)

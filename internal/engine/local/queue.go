@@ -1,6 +1,7 @@
 package local
 
 import (
+	"runtime"
 	"sync"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -94,6 +95,7 @@ func (q *queue) take(buf []request) (batch []request, tick, open bool) {
 		}
 		q.mu.Unlock()
 		<-q.wake
+		runtime.Gosched() // who was just answered together publishes again together
 	}
 	defer q.mu.Unlock()
 	tick, q.tick = q.tick, false
