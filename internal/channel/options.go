@@ -24,6 +24,17 @@ const (
 	RecoverCache  RecoveryMode = "cache"  // only the latest publication
 )
 
+// SlowConsumer says what becomes of a subscriber that reads more slowly than
+// messages come, once its outbox is full.
+type SlowConsumer string
+
+// The policies of slow_consumer.
+const (
+	SlowDisconnect SlowConsumer = "disconnect"  // end its session (3008): it resumes from history; the default
+	DropOldest     SlowConsumer = "drop_oldest" // lose the oldest messages that wait for it
+	KeepLatest     SlowConsumer = "latest"      // keep the newest only, of the channel or of each conflate_key
+)
+
 // Options are what a namespace sets for its channels. Everything is off in the
 // zero value. Names and meanings are Centrifugo's where it has them.
 type Options struct {
@@ -52,6 +63,9 @@ type Options struct {
 	AllowHistoryForClient      bool `koanf:"allow_history_for_client" json:"allow_history_for_client"`           // clients with a user may read history
 	AllowHistoryForSubscriber  bool `koanf:"allow_history_for_subscriber" json:"allow_history_for_subscriber"`   // subscribers of the channel may read history
 	AllowHistoryForAnonymous   bool `koanf:"allow_history_for_anonymous" json:"allow_history_for_anonymous"`     // together with one of the two above: clients without a user may, too
+
+	SlowConsumer SlowConsumer `koanf:"slow_consumer" json:"slow_consumer"` // "": SlowDisconnect
+	ConflateKey  string       `koanf:"conflate_key" json:"conflate_key"`   // a tag: slow_consumer latest keeps one message for each of its values
 
 	ChannelRegex string `koanf:"channel_regex" json:"channel_regex"` // RE2, matched against the name after "namespace:"; "": any
 }
@@ -93,6 +107,10 @@ func (o *Options) RecoveryMode() RecoveryMode {
 	return o.ForceRecoveryMode
 }
 
+// MayLose reports whether a slow subscriber may lose messages rather than its
+// session.
+func (o *Options) MayLose() bool { return o.SlowConsumer == DropOldest || o.SlowConsumer == KeepLatest }
+
 // Check reports the first option that contradicts another or its range.
 func (o *Options) Check() error {
 	switch {
@@ -115,6 +133,9 @@ func (o *Options) Check() error {
 	case o.ForcePushJoinLeave && !o.JoinLeave:
 		return fmt.Errorf("force_push_join_leave without join_leave")
 	}
+	if err := o.checkSlowConsumer(); err != nil {
+		return err
+	}
 	if _, err := regexp.Compile(o.ChannelRegex); err != nil {
 		return fmt.Errorf("channel_regex: %w", err)
 	}
@@ -123,4 +144,25 @@ func (o *Options) Check() error {
 
 func (o *Options) needsHistory() bool {
 	return o.AllowPositioning || o.ForcePositioning || o.AllowRecovery || o.ForceRecovery
+}
+
+// checkSlowConsumer refuses what would break a promise: a stream that recovers or
+// is positioned must not have gaps.
+func (o *Options) checkSlowConsumer() error {
+	switch o.SlowConsumer {
+	case "", SlowDisconnect, DropOldest, KeepLatest:
+	default:
+		return fmt.Errorf("slow_consumer %q: must be %q, %q or %q", o.SlowConsumer, SlowDisconnect, DropOldest, KeepLatest)
+	}
+	switch {
+	case o.ConflateKey != "" && o.SlowConsumer != KeepLatest:
+		return fmt.Errorf("conflate_key without slow_consumer %q", KeepLatest)
+	case !o.MayLose():
+		return nil
+	case o.AllowPositioning || o.ForcePositioning:
+		return fmt.Errorf("slow_consumer %q with positioning: it would miss messages without being told", o.SlowConsumer)
+	case (o.AllowRecovery || o.ForceRecovery) && o.RecoveryMode() == RecoverStream:
+		return fmt.Errorf("slow_consumer %q with recovery of the stream: what was lost would not be recovered", o.SlowConsumer)
+	}
+	return nil
 }

@@ -12,7 +12,8 @@ type counters struct {
 	*metrics.Metrics
 	publishedByClient, publishedByAPI published
 
-	outboxFull, publishWait, publishQueueFull     *metrics.Counter
+	outboxFull, dropOldest, conflated             *metrics.Counter
+	publishWait, publishQueueFull                 *metrics.Counter
 	token, permission, subscriptions, connections *metrics.Counter
 	shutdown, size                                *metrics.Counter
 }
@@ -28,6 +29,8 @@ func newCounters(m *metrics.Metrics) counters {
 		publishedByClient: newPublished(m, metrics.FromClient),
 		publishedByAPI:    newPublished(m, metrics.FromAPI),
 		outboxFull:        m.Drops.Of(metrics.DropOutboxFull),
+		dropOldest:        m.Drops.Of(metrics.DropOldest),
+		conflated:         m.Drops.Of(metrics.DropConflated),
 		publishWait:       m.Drops.Of(metrics.DropPublishWait),
 		publishQueueFull:  m.Drops.Of(metrics.DropPublishQueueFull),
 		token:             m.Refused.Of(metrics.RefuseToken),

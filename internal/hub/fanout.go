@@ -169,6 +169,12 @@ func (sub *subscription) take(o *fanOut, alone bool) {
 	}
 	s := sub.session
 	s.shard.delivered += uint64(o.volley)
+	if sub.options.MayLose() {
+		for _, b := range o.queue[:o.volley] { // one by one: each may be lost by itself
+			s.enqueueOf(sub, b)
+		}
+		return
+	}
 	s.push(o.block(s.enc), alone)
 }
 

@@ -324,6 +324,7 @@ func TestPresenceFollowsSessions(t *testing.T) {
 	h := newHouse(t, nil)
 	a, b := h.connect("ann", nil), h.connect("bob", nil)
 	h.mustSubscribe(a, "room")
+	h.settle() // her join is not for those who come later
 	if _, err := h.subscribe(b, SubscribeRequest{Channel: "room", JoinLeave: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,20 @@
 package hub
 
+import "github.com/fanfare-push/fanfare/internal/channel"
+
 // outbox is what a session still has to be sent: frames in order, the first
 // perhaps partly written. A session without anything to send has none.
 type outbox struct {
-	frames [][]byte
+	frames []waiting
 	head   int // bytes of frames[0] that are written
 	size   int // bytes not yet written
+}
+
+// waiting is one frame in line.
+type waiting struct {
+	bytes []byte
+	of    *subscription // that may lose it when its session is slow; nil: never lost
+	key   string        // what a newer one of the same key replaces
 }
 
 // Limits of what a shard keeps for re-use: outboxes, and frames in one of them.
@@ -32,20 +41,45 @@ func (sh *Shard) freeOutbox(o *outbox) {
 	}
 }
 
-func (o *outbox) push(frame []byte) {
-	o.frames = append(o.frames, frame)
-	o.size += len(frame)
+func (o *outbox) push(w waiting) {
+	o.frames = append(o.frames, w)
+	o.size += len(w.bytes)
+}
+
+// untouched is the index of the first frame of which nothing is written.
+func (o *outbox) untouched() int {
+	if o.head > 0 {
+		return 1
+	}
+	return 0
+}
+
+// drop takes out the untouched frames that lose says, and returns how many.
+func (o *outbox) drop(lose func(*waiting) bool) (n uint64) {
+	rest := o.frames[:o.untouched()]
+	for i := len(rest); i < len(o.frames); i++ {
+		if w := &o.frames[i]; lose(w) {
+			o.size -= len(w.bytes)
+			n++
+			continue
+		}
+		rest = append(rest, o.frames[i])
+	}
+	clear(o.frames[len(rest):])
+	o.frames = rest
+	return n
 }
 
 // gather is what to write next: the first frame as it is when it stands alone or
 // is large, otherwise as many small ones as fit scratch, copied together.
 func (o *outbox) gather(scratch []byte) []byte {
-	first := o.frames[0][o.head:]
+	first := o.frames[0].bytes[o.head:]
 	if len(o.frames) == 1 || len(first) >= cap(scratch)/2 {
 		return first
 	}
 	scratch = append(scratch[:0], first...)
-	for _, f := range o.frames[1:] {
+	for i := range o.frames[1:] {
+		f := o.frames[i+1].bytes
 		if len(scratch)+len(f) > cap(scratch) {
 			break
 		}
@@ -59,30 +93,30 @@ func (o *outbox) wrote(n int) {
 	o.size -= n
 	n += o.head
 	done := 0
-	for done < len(o.frames) && n >= len(o.frames[done]) {
-		n -= len(o.frames[done])
-		o.frames[done] = nil
+	for done < len(o.frames) && n >= len(o.frames[done].bytes) {
+		n -= len(o.frames[done].bytes)
 		done++
 	}
 	o.head = n
-	if done == len(o.frames) {
-		o.frames, o.head = o.frames[:0], 0
-		return
-	}
-	o.frames = append(o.frames[:0], o.frames[done:]...)
+	left := copy(o.frames, o.frames[done:])
+	clear(o.frames[left:])
+	o.frames = o.frames[:left]
 }
 
 // enqueue puts a frame in line. What is in line when the shard has done its turn
 // leaves in as few writes as possible; a session that does not keep up with more
-// than OutboxMax is disconnected and resumes from history.
-func (s *Session) enqueue(frame []byte) {
+// than OutboxMax loses what may be lost, or is disconnected and resumes from
+// history.
+func (s *Session) enqueue(frame []byte) { s.line(waiting{bytes: frame}) }
+
+func (s *Session) line(w waiting) {
 	if s.ended {
 		return
 	}
 	if s.out == nil {
 		s.out = s.shard.newOutbox()
 	}
-	s.out.push(frame)
+	s.out.push(w)
 	switch {
 	case s.blocked:
 		s.limitOutbox()
@@ -110,19 +144,46 @@ func (s *Session) push(frame []byte, alone bool) {
 	if n < len(frame) {
 		s.blocked = true
 		s.out = s.shard.newOutbox()
-		s.out.push(frame)
+		s.out.push(waiting{bytes: frame})
 		s.out.wrote(n)
 		s.limitOutbox()
 	}
 }
 
-// limitOutbox disconnects a session that does not keep up; it resumes from
-// history.
+// limitOutbox ends what has grown too large for a session that does not keep up:
+// the oldest frames that may be lost go first; where that is not enough the
+// session does, and resumes from history.
 func (s *Session) limitOutbox() {
-	if s.out.size > s.shard.hub.cfg.OutboxMax {
+	over := s.out.size - s.shard.hub.cfg.OutboxMax
+	if over <= 0 {
+		return
+	}
+	s.shard.hub.count.dropOldest.Add(s.out.drop(func(w *waiting) bool {
+		if over <= 0 || w.of == nil {
+			return false
+		}
+		over -= len(w.bytes)
+		return true
+	}))
+	if over > 0 {
 		s.shard.hub.count.outboxFull.Add(uint64(len(s.out.frames)))
 		s.Disconnect(DisconnectSlow)
 	}
+}
+
+// enqueueOf puts a frame in line that the subscription may lose. For a session
+// that is behind, slow_consumer latest keeps the newest of each key only.
+func (s *Session) enqueueOf(sub *subscription, b *broadcast) {
+	w := waiting{bytes: b.frameFor(s.enc), of: sub}
+	if sub.options.SlowConsumer == channel.KeepLatest {
+		if name := sub.options.ConflateKey; name != "" {
+			w.key = b.event.Publication.Tags[name]
+		}
+		if s.blocked && s.out != nil {
+			s.shard.hub.count.conflated.Add(s.out.drop(func(old *waiting) bool { return old.of == sub && old.key == w.key }))
+		}
+	}
+	s.line(w)
 }
 
 // flushAt bounds what gathers for one session within a turn.

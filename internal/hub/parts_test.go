@@ -107,7 +107,7 @@ func TestOutboxKeepsTheStream(t *testing.T) {
 		for range 30 {
 			for range rand.IntN(5) {
 				f := bytes.Repeat([]byte{byte(rand.IntN(256))}, 1+rand.IntN(200))
-				o.push(f)
+				o.push(waiting{bytes: f})
 				want.Write(f)
 			}
 			if o.size > 0 {

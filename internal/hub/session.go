@@ -246,7 +246,7 @@ func (s *Session) Disconnect(d Disconnect) {
 	}
 	var rest []byte
 	if s.out != nil && s.out.head > 0 {
-		rest = s.out.frames[0][s.out.head:]
+		rest = s.out.frames[0].bytes[s.out.head:]
 	}
 	s.end(d)
 	s.shard.wheel.arm(&s.timer, s.shard.now+closeTimeout.Milliseconds())

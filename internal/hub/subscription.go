@@ -63,6 +63,10 @@ func (sub *subscription) offer(b *broadcast) {
 		return
 	default:
 		s.shard.delivered++
+		if sub.options.MayLose() {
+			s.enqueueOf(sub, b)
+			return
+		}
 	}
 	s.enqueue(b.frameFor(s.enc))
 }

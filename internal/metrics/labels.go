@@ -73,6 +73,8 @@ type DropReason string
 // The reasons to drop.
 const (
 	DropOutboxFull       DropReason = "outbox_full"        // messages of a session that was too slow
+	DropOldest           DropReason = "drop_oldest"        // messages lost by slow_consumer drop_oldest
+	DropConflated        DropReason = "conflated"          // messages replaced by newer ones, slow_consumer latest
 	DropPublishWait      DropReason = "publish_wait"       // publishes that waited publish_wait in vain
 	DropPublishQueueFull DropReason = "publish_queue_full" // publishes that found the line full
 	DropReaderQueueFull  DropReason = "reader_queue_full"  // history reads that found the line full
@@ -81,7 +83,7 @@ const (
 
 func allDropReasons() []DropReason {
 	return []DropReason{
-		DropOutboxFull, DropPublishWait, DropPublishQueueFull, DropReaderQueueFull, DropHandshakeLimit,
+		DropOutboxFull, DropOldest, DropConflated, DropPublishWait, DropPublishQueueFull, DropReaderQueueFull, DropHandshakeLimit,
 	}
 }
 
@@ -128,6 +130,7 @@ func allRecoveries() []Recovery {
 // allDisconnectCodes are those of the Centrifuge protocol that the server uses.
 func allDisconnectCodes() []uint32 {
 	return []uint32{
+		1002, 1007, 1009, // of RFC 6455: what the client sent is no WebSocket
 		3000, 3001, 3003, 3004, 3005, 3006, 3008, 3009, 3010, 3011, 3012, 3013, 3014,
 		3500, 3501, 3502, 3503, 3504, 3505, 3506, 3507, 3508, 3509,
 	}
