@@ -40,7 +40,7 @@ func BenchmarkFanOut(b *testing.B) {
 					if _, err := h.Pick(); err != nil {
 						b.Error(err)
 					}
-					s := sh.Open(nullConn{}, enc)
+					s := sh.Open(nullConn{}, enc, nil)
 					s.Connect(ConnectRequest{}, func(ConnectResult, error) {})
 					s.Subscribe(SubscribeRequest{Channel: "a"}, func(SubscribeResult, error) {})
 				}

@@ -380,7 +380,7 @@ func (h *house) dial(take func(int) int) *fakeConn {
 	}
 	c := &fakeConn{take: take}
 	done := make(chan struct{})
-	sh.Post(func() { c.session = sh.Open(c, h.enc); close(done) })
+	sh.Post(func() { c.session = sh.Open(c, h.enc, nil); close(done) })
 	<-done
 	return c
 }

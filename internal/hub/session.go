@@ -66,9 +66,10 @@ type Session struct {
 }
 
 // Open creates the session of a connection that Pick took a place for; on the
-// shard's goroutine.
-func (sh *Shard) Open(c Conn, e *Encoding) *Session {
-	s := &Session{shard: sh, conn: c, enc: e}
+// shard's goroutine. hello is what the transport's request said to the protocol,
+// in a form of the protocol's own; it is State until the protocol's Open.
+func (sh *Shard) Open(c Conn, e *Encoding, hello any) *Session {
+	s := &Session{shard: sh, conn: c, enc: e, State: hello}
 	s.timer.owner = s
 	sh.sessions[s] = struct{}{}
 	sh.hub.count.Opened.Inc()

@@ -207,7 +207,7 @@ func (h *house) dial() *pipe {
 	}
 	p := &pipe{t: h.t, shard: sh, written: make(chan []byte, 64), closed: make(chan hub.Disconnect, 1)}
 	opened := make(chan struct{})
-	sh.Post(func() { p.session = sh.Open(p, h.enc); close(opened) })
+	sh.Post(func() { p.session = sh.Open(p, h.enc, nil); close(opened) })
 	<-opened
 	return p
 }

@@ -32,6 +32,10 @@ type Config struct {
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics
 
+	// Hello is what a request tells the protocol, in a form of the protocol's own:
+	// the Session's State when it is opened. nil: nothing.
+	Hello func(*http.Request) any
+
 	MaxMessage    int  // bytes of a message from a client, after inflating; 0: DefaultMaxMessage
 	MaxHandshakes int  // connections that are not yet with their shard; 0: DefaultMaxHandshakes
 	NoDeflate     bool // never compress
@@ -158,6 +162,10 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Sha
 		return errors.Join(err, nc.Close())
 	}
 	c := &conn{handler: h}
+	var hello any
+	if h.cfg.Hello != nil {
+		hello = h.cfg.Hello(r)
+	}
 	enc := proto.plain
 	if deflate {
 		c.flags |= deflated
@@ -166,7 +174,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Sha
 	return h.cfg.Engine.Adopt(shard, nc, early, func(s transport.Stream) transport.Receiver {
 		h.handshakes.Add(-1)
 		c.stream = s
-		c.session = shard.Open(c, enc)
+		c.session = shard.Open(c, enc, hello)
 		return c
 	})
 }
