@@ -29,6 +29,7 @@ func (s *settings) addAll(cmd *cobra.Command) {
 	f.String("listen", d.Listen, "address and port; port 0: any that is free")
 	f.String("data-dir", d.DataDir, "where history on disk is kept")
 	f.Bool("dev", d.Dev, "allow everything to everybody on this machine")
+	f.String("transport", d.Transport, "auto, or goroutine: two goroutines for each connection")
 	f.String("log-level", d.Log.Level, "debug, info, warn or error")
 	f.String("log-format", d.Log.Format, "text or json")
 }
@@ -36,7 +37,7 @@ func (s *settings) addAll(cmd *cobra.Command) {
 // load reads all settings: flags before environment before file.
 func (s *settings) load() (config.Config, error) {
 	given := map[string]string{}
-	for _, key := range []string{"listen", "data_dir", "dev", "log.level", "log.format"} {
+	for _, key := range []string{"listen", "data_dir", "dev", "transport", "log.level", "log.format"} {
 		if f := s.cmd.Flags().Lookup(config.FlagName(key)); f != nil && f.Changed {
 			given[key] = f.Value.String()
 		}

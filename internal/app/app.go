@@ -41,7 +41,7 @@ const (
 // version is the program's. The address is taken first, so that a port in use
 // leaves the data directory alone.
 func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, log: log, metrics: metrics.New(version), transport: transport.New(transport.Options{})}
+	a := &App{cfg: cfg, log: log, metrics: metrics.New(version), transport: newTransport(&cfg)}
 	if err := a.build(version); err != nil {
 		a.abandon()
 		return nil, err
@@ -51,6 +51,9 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 
 func (a *App) build(version string) (err error) {
 	if a.listener, err = listen(a.cfg.Listen); err != nil {
+		return err
+	}
+	if a.listener, err = a.secure(a.listener); err != nil {
 		return err
 	}
 	namespaces, err := a.cfg.Namespaces()
@@ -103,6 +106,9 @@ func (a *App) Addr() string { return a.listener.Addr().String() }
 // once.
 func (a *App) Run(ctx context.Context) error {
 	a.warn()
+	returning, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go a.returnMemory(returning)
 	failed := make(chan error, 1)
 	go func() { failed <- a.server.Serve(a.listener) }()
 	select {

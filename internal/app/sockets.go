@@ -27,6 +27,6 @@ func (a *App) centrifugeSocket(version string) (http.Handler, error) {
 	return websocket.New(websocket.Config{
 		Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics,
 		Protocols:  []websocket.Subprotocol{{Protocol: json, Via: via}},
-		MaxMessage: int(a.cfg.Client.MaxMessageSize),
+		MaxMessage: int(a.cfg.Client.MaxMessageSize), MaxHandshakes: a.cfg.Client.MaxHandshakes, NoDeflate: !a.cfg.Client.Compression,
 	})
 }

@@ -17,10 +17,14 @@ type Config struct {
 	PublishQueueBytes  Size          `koanf:"publish_queue_bytes" allow:"64KiB..1TiB"` // what may be on its way, accepted but not yet stored or delivered
 	PublishMaxDataSize Size          `koanf:"publish_max_data_size" allow:"1B..64MiB"` // the data of one publication, from a client or a backend
 
+	Transport    string        `koanf:"transport" allow:"auto|goroutine"` // what moves the bytes of connections: `auto` is an event loop for each core on Linux and goroutines elsewhere, `goroutine` is two goroutines for each connection
+	MemoryReturn time.Duration `koanf:"memory_return" allow:"0s..1h"`     // how long connections must have neither come nor gone, after many did, before memory is given back to the system; 0: never
+
 	App     App     `koanf:"app"`
 	API     API     `koanf:"api"`
 	Client  Client  `koanf:"client"`
 	Channel Channel `koanf:"channel"`
+	TLS     TLS     `koanf:"tls"`
 	Store   Store   `koanf:"store"`
 	Log     Log     `koanf:"log"`
 }
@@ -50,6 +54,9 @@ type Client struct {
 	MaxMessageSize Size          `koanf:"max_message_size" allow:"1KiB..64MiB"` // one message from a client
 	MaxConnections int           `koanf:"max_connections" allow:"0..10000000"`  // connections to this node; 0: as many as the system allows open files
 	MaxChannels    int           `koanf:"max_channels" allow:"1..100000"`       // subscriptions of one client
+	MaxHandshakes  int           `koanf:"max_handshakes" allow:"1..1000000"`    // connections being accepted at once; those beyond are asked to try again (503 with Retry-After)
+	SendBufferSize Size          `koanf:"send_buffer_size" allow:"0B..64MiB"`   // what the kernel may hold for one client before its outbox fills (SO_SNDBUF); 0: as the system sees fit
+	Compression    bool          `koanf:"compression"`                          // permessage-deflate for clients that offer it; messages of 512 bytes and more are compressed, once for all subscribers
 	MaxPending     int           `koanf:"max_pending" allow:"1..10000"`         // commands of one client under way; while there are more its connection is not read from
 }
 
@@ -57,6 +64,12 @@ type Client struct {
 type Channel struct {
 	WithoutNamespace channel.Options     `koanf:"without_namespace"` // options of channels without a namespace
 	Namespaces       []channel.Namespace `koanf:"namespaces"`        // a list of namespaces, each a `name` and its options; the name `*` stands for every namespace that is not in the list
+}
+
+// TLS are the settings of encryption; without both files connections are plain.
+type TLS struct {
+	CertFile string `koanf:"cert_file"` // certificate chain, PEM
+	KeyFile  string `koanf:"key_file"`  // its private key, PEM
 }
 
 // Store are the settings of history.
@@ -81,10 +94,13 @@ func Default() Config {
 		PublishWait:        time.Second,
 		PublishQueueBytes:  64 << 20,
 		PublishMaxDataSize: 256 << 10,
+		Transport:          "auto",
+		MemoryReturn:       time.Second,
 		API:                API{MaxBodySize: 4 << 20, MaxCommands: 1000, MaxChannels: 1000, MaxPage: 10_000},
 		Client: Client{
 			ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 8 * time.Second,
 			OutboxMaxBytes: 1 << 20, MaxMessageSize: 1 << 20, MaxChannels: 128, MaxPending: 64,
+			MaxHandshakes: 2048, SendBufferSize: 64 << 10, Compression: true,
 		},
 		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
 		Log:   Log{Level: "info", Format: "text"},

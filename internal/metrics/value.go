@@ -83,3 +83,11 @@ func (h Histogram) Observe(v float64) { h.observer.Observe(v) }
 
 // Took counts one duration, in seconds.
 func (h Histogram) Took(d time.Duration) { h.observer.Observe(d.Seconds()) }
+
+// Sum is the count of all of them.
+func (c Counters[K]) Sum() (n uint64) {
+	for _, one := range c.of {
+		n += one.Value()
+	}
+	return n + c.other.Value()
+}
