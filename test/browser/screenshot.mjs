@@ -25,8 +25,8 @@ function traffic() {
     for (let i = 0; on; i++) {
       const wave = 3 + 3 * Math.sin(i / 22) + 2 * Math.random()
       for (let n = 0; n < wave; n++) {
-        await server.publish('quotes', { symbol: 'EURUSD', bid: 1.08 + (Math.random() / 1000) })
-        if (n % 3 === 0) await server.publish('game-7', { x: n, y: i })
+        await server.publish('quotes:EURUSD', { bid: Number((1.08 + Math.random() / 1000).toFixed(5)) })
+        if (n % 3 === 0) await server.publish('game:7', { x: n, y: i })
       }
       await sleep(250)
     }
@@ -41,7 +41,7 @@ const page = await Page.open(browser, server, { colorScheme: 'dark' })
 await page.becomes('connected')
 const stop = traffic()
 const others = []
-for (const channels of [['quotes', 'orders'], ['quotes', 'game-7', 'chat'], ['quotes', 'orders', 'chat', 'alerts']]) {
+for (const channels of [['quotes:EURUSD', 'orders'], ['quotes:EURUSD', 'game:7', 'chat'], ['quotes:EURUSD', 'orders', 'chat', 'alerts']]) {
   const other = await Page.open(browser, server)
   await other.becomes('connected')
   for (const channel of channels) await other.subscribe(channel)
