@@ -133,8 +133,15 @@ func TestMatchGlob(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"", "a", true}, {"*", "a/b", true}, {"a*", "a/b", true}, {"a?b", "a/b", true},
-		{"a", "b", false}, {"[a]", "a", false}, {"[a]", "[a]", true}, {`\a`, `\a`, true}, {"chat:*:x", "chat:1:x", true},
+		{"", "a", true},
+		{"*", "a/b", true},
+		{"a*", "a/b", true},
+		{"a?b", "a/b", true},
+		{"a", "b", false},
+		{"[a]", "a", false},
+		{"[a]", "[a]", true},
+		{`\a`, `\a`, true},
+		{"chat:*:x", "chat:1:x", true},
 	} {
 		if got := matchGlob(c.pattern, c.name); got != c.want {
 			t.Errorf("%q on %q: %v", c.pattern, c.name, got)

@@ -62,11 +62,13 @@ func TestAppend(t *testing.T) {
 			`{"push":{"channel":"a","pub":{"data":1,"info":{"user":"","client":"c2"}}}}`,
 		},
 		{
-			"join", hub.Event{Kind: hub.EventJoin, Channel: "a", Info: alice},
+			"join",
+			hub.Event{Kind: hub.EventJoin, Channel: "a", Info: alice},
 			`{"push":{"channel":"a","join":{"info":{"user":"alice","client":"c1","conn_info":{"name":"A"},"chan_info":[1]}}}}`,
 		},
 		{
-			"leave", hub.Event{Kind: hub.EventLeave, Channel: "a", Info: &engine.ClientInfo{Client: "c2"}},
+			"leave",
+			hub.Event{Kind: hub.EventLeave, Channel: "a", Info: &engine.ClientInfo{Client: "c2"}},
 			`{"push":{"channel":"a","leave":{"info":{"user":"","client":"c2"}}}}`,
 		},
 	} {
