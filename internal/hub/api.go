@@ -19,6 +19,7 @@ import (
 // API is the shape of it, so that its consumers can be tested without a hub.
 type API interface {
 	Publish(ctx context.Context, p Publish) (engine.PublishResult, error)
+	PublishAll(ctx context.Context, all []Publish) []Published
 	History(ctx context.Context, app, channel string, q HistoryQuery) (engine.HistoryResult, error)
 	RemoveHistory(ctx context.Context, app, channel string) error
 	Presence(ctx context.Context, app, channel string) (engine.Members, error)
@@ -40,6 +41,13 @@ type Publish struct {
 	Tags           map[string]string
 	IdempotencyKey string
 	SkipHistory    bool
+}
+
+// Published is the outcome of one publication.
+type Published struct {
+	engine.PublishResult
+
+	Err error
 }
 
 // Target names sessions of one app.
@@ -100,21 +108,55 @@ func ask[T any](ctx context.Context, fn func(done func(T, error))) (T, error) {
 // Publish publishes for a backend. When ctx ends first, whether the publication
 // was stored is unknown: repeat it with the same idempotency key.
 func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, error) {
+	return ask(ctx, func(done func(engine.PublishResult, error)) { h.publishForAPI(&p, done) })
+}
+
+// PublishAll publishes in the given order without waiting for one before handing
+// in the next, so that they share commits to disk. Publications of one channel
+// keep their order; across channels there is none. Outcomes come in the order of
+// all, those of what is still under way when ctx ends as of Publish.
+func (h *Hub) PublishAll(ctx context.Context, all []Publish) []Published {
+	type answer struct {
+		at int
+		Published
+	}
+	answers := make(chan answer, len(all))
+	for i := range all {
+		h.publishForAPI(&all[i], func(res engine.PublishResult, err error) { answers <- answer{i, Published{res, err}} })
+	}
+	out := make([]Published, len(all))
+	answered := make([]bool, len(all))
+	for range all {
+		select {
+		case a := <-answers:
+			out[a.at], answered[a.at] = a.Published, true
+		case <-ctx.Done():
+			for i := range out {
+				if !answered[i] {
+					out[i].Err = ctx.Err()
+				}
+			}
+			return out
+		}
+	}
+	return out
+}
+
+// publishForAPI asks for no permission.
+func (h *Hub) publishForAPI(p *Publish, done func(engine.PublishResult, error)) {
 	opts, err := h.resolve(p.Channel)
 	if err != nil {
 		h.count.publishedByAPI.count(engine.PublishResult{}, err)
-		return engine.PublishResult{}, err
+		done(engine.PublishResult{}, err)
+		return
 	}
-	req := engine.PublishRequest{
+	h.publish(engine.PublishRequest{
 		Channel:        channel.ID{App: p.App, Name: p.Channel},
 		Retention:      engine.RetentionOf(opts),
 		SkipHistory:    p.SkipHistory,
 		IdempotencyKey: p.IdempotencyKey,
 		Publication:    engine.Publication{Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags},
-	}
-	return ask(ctx, func(done func(engine.PublishResult, error)) {
-		h.publish(req, &h.count.publishedByAPI, done)
-	})
+	}, &h.count.publishedByAPI, done)
 }
 
 // MaxAPIHistoryBytes bounds the data of one page of history for a backend; its

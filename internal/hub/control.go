@@ -12,7 +12,7 @@ func (h *Hub) Control(c engine.Control) {
 	if c.User == "" { // a session id alone may be anywhere
 		for _, sh := range h.shards {
 			sh.Post(func() {
-				for s := range sh.sessions {
+				for _, s := range slices.Clone(sh.sessions) {
 					if s.connected && !s.ended && s.identity.App == c.App {
 						s.control(&c)
 					}

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -346,7 +347,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := h.Shutdown(ctx); err != nil && err != ErrShutdown {
+		if err := h.Shutdown(ctx); err != nil && !errors.Is(err, ErrShutdown) {
 			t.Error(err)
 		}
 	})
@@ -430,7 +431,7 @@ func (h *house) mustSubscribe(c *fakeConn, name string) SubscribeResult {
 
 func (h *house) publish(name, data string) engine.PublishResult {
 	h.t.Helper()
-	res, err := h.Hub.Publish(context.Background(), Publish{App: channel.DefaultApp, Channel: name, Data: []byte(data)})
+	res, err := h.Publish(context.Background(), Publish{App: channel.DefaultApp, Channel: name, Data: []byte(data)})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type gate struct {
 	mu      sync.Mutex
 	used    int64
 	waiters []*waiter // in order of arrival
+	letting bool      // somebody lets waiters in; nobody may pass them
 	closed  bool
 }
 
@@ -40,7 +41,9 @@ type waiter struct {
 }
 
 // enter calls fn once: with nil, cost then being taken until release, or with
-// ErrBusy. It never blocks; fn may run on the goroutine of a release.
+// ErrBusy. It never blocks; fn may run on the goroutine of a release. Those let in
+// keep the order in which they came: their fn is called one after the other, and
+// before that of anybody who comes later.
 func (g *gate) enter(cost int64, fn func(error)) {
 	g.mu.Lock()
 	switch {
@@ -48,7 +51,7 @@ func (g *gate) enter(cost int64, fn func(error)) {
 		g.mu.Unlock()
 		fn(ErrShutdown)
 		return
-	case g.used < g.limit && len(g.waiters) == 0:
+	case g.used < g.limit && len(g.waiters) == 0 && !g.letting:
 		g.used += cost
 		g.mu.Unlock()
 		fn(nil)
@@ -75,19 +78,22 @@ func (g *gate) add(cost int64) {
 // release gives cost back and lets those in who wait for it.
 func (g *gate) release(cost int64) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.used -= cost
-	var in []*waiter
+	if g.letting { // who does it sees the room that is made here
+		return
+	}
+	g.letting = true
 	for len(g.waiters) > 0 && g.used < g.limit {
 		w := g.waiters[0]
 		g.waiters = g.waiters[1:]
 		w.timer.Stop()
 		g.used += w.cost
-		in = append(in, w)
-	}
-	g.mu.Unlock()
-	for _, w := range in {
+		g.mu.Unlock()
 		w.enter(nil)
+		g.mu.Lock()
 	}
+	g.letting = false
 }
 
 func (g *gate) expire(w *waiter) {

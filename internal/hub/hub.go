@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,6 +130,8 @@ type Hub struct {
 	started time.Time
 	count   counters
 
+	anonymous *channel.Identity // of every session without a user; never changed
+
 	next     atomic.Uint32 // for Pick
 	open     atomic.Int64  // connections, those under way included
 	draining atomic.Bool
@@ -153,7 +156,9 @@ func New(cfg Config) (*Hub, error) {
 		topics:  newTopics(cfg.Shards),
 		users:   newDirectory(),
 		started: time.Now(),
-		empty:   make(chan struct{}),
+
+		anonymous: &channel.Identity{App: cfg.App},
+		empty:     make(chan struct{}),
 	}
 	h.gate = &gate{
 		limit: cfg.PublishQueue, wait: cfg.PublishWait,
@@ -166,9 +171,8 @@ func New(cfg Config) (*Hub, error) {
 		now := time.Now().UnixMilli()
 		h.shards = append(h.shards, &Shard{
 			hub: h, index: i, now: now,
-			sessions: make(map[*Session]struct{}),
-			wheel:    newWheel(now),
-			scratch:  make([]byte, 0, scratchSize),
+			wheel:   newWheel(now),
+			scratch: make([]byte, 0, scratchSize),
 		})
 	}
 	for _, sh := range h.shards {
@@ -234,7 +238,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	h.gate.close()
 	for _, sh := range h.shards {
 		sh.Post(func() {
-			for s := range sh.sessions {
+			for _, s := range slices.Clone(sh.sessions) {
 				s.Disconnect(DisconnectShutdown)
 			}
 		})

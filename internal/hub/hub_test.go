@@ -58,6 +58,7 @@ func TestMessagesOfOneTurnLeaveInOneWrite(t *testing.T) {
 
 // publishFrom publishes without waiting for the answer, so that a shard may.
 func (h *house) publishFrom(t *testing.T, name string, i int) {
+	t.Helper()
 	h.Hub.publish(engine.PublishRequest{
 		Channel:     channel.ID{App: channel.DefaultApp, Name: name},
 		Publication: engine.Publication{Data: fmt.Append(nil, i)},
@@ -407,7 +408,7 @@ func TestShutdownTellsEverybody(t *testing.T) {
 	if _, err := h.Pick(); !errors.Is(err, ErrShutdown) {
 		t.Fatalf("Pick after shutdown: %v", err)
 	}
-	_, err := h.Hub.Publish(context.Background(), Publish{App: channel.DefaultApp, Channel: "a", Data: []byte("1")})
+	_, err := h.Publish(context.Background(), Publish{App: channel.DefaultApp, Channel: "a", Data: []byte("1")})
 	if !errors.Is(err, ErrShutdown) {
 		t.Fatalf("publish after shutdown: %v", err)
 	}

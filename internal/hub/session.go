@@ -51,7 +51,8 @@ type Session struct {
 
 	subs    []*subscription
 	out     *outbox // nil while there is nothing to send
-	pending int     // commands waiting for the engine
+	pending int32   // commands waiting for the engine
+	place   int32   // in shard.sessions
 
 	timer    timer
 	nextPing int64 // Unix ms
@@ -71,7 +72,8 @@ type Session struct {
 func (sh *Shard) Open(c Conn, e *Encoding, hello any) *Session {
 	s := &Session{shard: sh, conn: c, enc: e, State: hello}
 	s.timer.owner = s
-	sh.sessions[s] = struct{}{}
+	s.place = int32(len(sh.sessions))
+	sh.sessions = append(sh.sessions, s)
 	sh.hub.count.Opened.Inc()
 	e.open.Add(1)
 	s.expireAt = sh.now + sh.hub.cfg.ConnectTimeout.Milliseconds()
@@ -134,7 +136,7 @@ func (h *Hub) identify(token string) (*channel.Identity, error) {
 	case token != "":
 		return h.cfg.Auth.Connection(token)
 	case h.cfg.AllowAnonymous:
-		return &channel.Identity{App: h.cfg.App}, nil
+		return h.anonymous, nil
 	}
 	return nil, ErrUnauthorized
 }
@@ -221,7 +223,7 @@ func (s *Session) Receive(msg []byte) {
 // them is not read from until some are answered.
 func (s *Session) begin() {
 	s.pending++
-	if s.pending >= s.shard.hub.cfg.MaxPending && !s.paused && !s.ended {
+	if int(s.pending) >= s.shard.hub.cfg.MaxPending && !s.paused && !s.ended {
 		s.paused = true
 		s.conn.Pause()
 	}
@@ -229,7 +231,7 @@ func (s *Session) begin() {
 
 func (s *Session) finish() {
 	s.pending--
-	if s.paused && !s.ended && s.pending <= s.shard.hub.cfg.MaxPending/2 {
+	if s.paused && !s.ended && int(s.pending) <= s.shard.hub.cfg.MaxPending/2 {
 		s.paused = false
 		s.conn.Resume()
 	}
@@ -264,7 +266,7 @@ func (s *Session) Closed(err error) {
 		s.shard.hub.log.Debug("connection lost", "remote", s.conn.Remote(), "error", err)
 	}
 	s.end(DisconnectClosed)
-	delete(s.shard.sessions, s)
+	s.shard.forget(s)
 	s.shard.wheel.disarm(&s.timer)
 	s.enc.open.Add(-1)
 	s.shard.hub.Release()

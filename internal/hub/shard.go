@@ -21,7 +21,7 @@ type Shard struct {
 	box   mailbox
 
 	now       int64 // Unix milliseconds, at the start of the turn
-	sessions  map[*Session]struct{}
+	sessions  []*Session
 	wheel     *wheel
 	dirty     []*Session // sessions with something to write when the turn ends
 	active    []*topic   // topics with a fan-out under way
@@ -88,6 +88,16 @@ func (sh *Shard) Turn(now time.Time) time.Duration {
 	return time.Duration(wait) * time.Millisecond
 }
 
+// forget takes a session that is gone off the list.
+func (sh *Shard) forget(s *Session) {
+	last := len(sh.sessions) - 1
+	moved := sh.sessions[last]
+	sh.sessions[s.place] = moved
+	moved.place = s.place
+	sh.sessions[last] = nil
+	sh.sessions = sh.sessions[:last]
+}
+
 // countTurn adds up once what would be counted at every write.
 func (sh *Shard) countTurn() {
 	if sh.sent > 0 {
@@ -130,8 +140,9 @@ func (sh *Shard) drain() {
 const maxSpareItems = 4096
 
 func (sh *Shard) flushDirty() {
-	for i := 0; i < len(sh.dirty); i++ { // a flush may make others dirty
-		s := sh.dirty[i]
+	for done := 0; done < len(sh.dirty); { // a flush may make others dirty
+		s := sh.dirty[done]
+		done++
 		s.dirty = false
 		s.flush()
 	}

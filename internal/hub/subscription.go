@@ -13,13 +13,13 @@ type subscription struct {
 	session *Session
 	topic   *topic
 	options *channel.Options
-	place   int // in the shard's list of the topic
+	place   int32 // in the shard's list of the topic
+	flags   subFlags
 
 	after    uint64             // publications up to here were in the subscribe reply
 	expireAt int64              // Unix ms, 0: never
 	info     *engine.ClientInfo // with the channel's own info; nil: the session's
 	reading  *readBuffer        // not nil until history has been read
-	flags    subFlags
 }
 
 type subFlags uint8

@@ -137,7 +137,7 @@ func eachShard(set uint64, fn func(int)) {
 
 // add appends a subscription to its shard's list, remembering its place.
 func (l *subscribers) add(sub *subscription) {
-	sub.place = len(l.list)
+	sub.place = int32(len(l.list))
 	l.list = append(l.list, sub)
 }
 
@@ -166,7 +166,7 @@ func (l *subscribers) settle() {
 	n := 0
 	for _, sub := range l.list {
 		if sub != nil {
-			sub.place = n
+			sub.place = int32(n)
 			l.list[n] = sub
 			n++
 		}

@@ -96,7 +96,7 @@ type loop struct {
 	stopped atomic.Bool
 
 	// Owned by the loop's goroutine.
-	streams []fdStream // by descriptor
+	streams []*stream // by descriptor
 	events  []unix.EpollEvent
 	buf     []byte
 	count   int       // events of the last look
@@ -212,20 +212,15 @@ func (l *loop) Stop() {
 	<-l.done
 }
 
-// fdStream is what a loop knows of a descriptor.
-type fdStream interface {
-	ready(events uint32)
-}
-
 func (l *loop) handle(e unix.EpollEvent) {
 	if s := l.streams[e.Fd]; s != nil { // nil: closed by an event before
 		s.ready(e.Events)
 	}
 }
 
-func (l *loop) register(fd int, s fdStream) {
+func (l *loop) register(fd int, s *stream) {
 	if fd >= len(l.streams) {
-		l.streams = append(l.streams, make([]fdStream, fd+1-len(l.streams))...)
+		l.streams = append(l.streams, make([]*stream, fd+1-len(l.streams))...)
 	}
 	l.streams[fd] = s
 }

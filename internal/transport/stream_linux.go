@@ -37,10 +37,7 @@ const (
 	gone                             // Gone is called or on its way
 )
 
-var (
-	_ Stream   = (*stream)(nil)
-	_ fdStream = (*stream)(nil)
-)
+var _ Stream = (*stream)(nil)
 
 func (s *stream) is(f streamFlags) bool { return s.flags&f != 0 }
 
@@ -125,7 +122,7 @@ func (s *stream) want(f streamFlags, on bool) {
 	}
 }
 
-// ready implements fdStream.
+// ready is told by the loop what the descriptor is ready for.
 func (s *stream) ready(events uint32) {
 	if events&unix.EPOLLERR != 0 {
 		s.close(s.socketError())

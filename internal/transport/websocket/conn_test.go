@@ -11,7 +11,8 @@ import (
 )
 
 func TestEcho(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "", "")
 		for _, size := range []int{0, 1, 125, 126, 127, 65535, 65536, 300 << 10} {
 			s := strings.Repeat("é"[:2], size/2)
@@ -22,7 +23,8 @@ func TestEcho(t *testing.T) {
 }
 
 func TestSubprotocols(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "Sec-WebSocket-Protocol: other, echo-binary, echo\r\n", "")
 		p.write(masked(bitFin|OpBinary, "\xff"))
 		p.expect(bitFin|OpBinary, "\xff")
@@ -31,7 +33,8 @@ func TestSubprotocols(t *testing.T) {
 
 // What the client sends together with its handshake is not lost.
 func TestEarlyMessages(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "", string(text("one"))+string(text("two")))
 		p.expectText("one")
 		p.expectText("two")
@@ -86,7 +89,8 @@ func TestFrameSequences(t *testing.T) {
 				continue
 			}
 			t.Run(tt.name+", "+pieces, func(t *testing.T) {
-				eachMode(t, nil, func(t *testing.T, f *fixture) {
+				eachMode(t, nil, func(f *fixture) {
+					t := f.t
 					p := f.dial(t, "", "")
 					sendAll(p, strings.Join(tt.send, ""), pieces == "by byte")
 					for _, want := range tt.want {
@@ -119,7 +123,8 @@ func sendAll(p *peer, s string, byByte bool) {
 }
 
 func TestPipelinedFrames(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "", "")
 		var all []byte
 		for i := range 100 {
@@ -135,7 +140,8 @@ func TestPipelinedFrames(t *testing.T) {
 // A paused session receives nothing; resumed it receives everything, in order,
 // also when the frames arrived in one piece.
 func TestPause(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "", "")
 		s := <-f.proto.opened
 		c := s.Conn()
@@ -158,7 +164,8 @@ func on(s *hub.Session, fn func()) {
 }
 
 func TestServerCloses(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "", "")
 		p.write(append(text("last"), text("bye")...))
 		p.expectText("last")
@@ -171,7 +178,8 @@ func TestServerCloses(t *testing.T) {
 
 // A peer that sends no more still gets what is ready.
 func TestHalfClosedPeer(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, "", "")
 		p.write(text("last"))
 		if err := p.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
@@ -185,7 +193,8 @@ func TestHalfClosedPeer(t *testing.T) {
 
 // A reset in the middle of a frame ends that session and no other.
 func TestReset(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		beside := f.dial(t, "", "")
 		p := f.dial(t, "", "")
 		p.write(text("whole and a half")[:10])
@@ -221,7 +230,8 @@ func (f *fixture) awaitSessions(t *testing.T, n int) {
 // Descriptors are used again at once by others; nothing of an old session may
 // reach a new one.
 func TestDescriptorReuse(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		var wg sync.WaitGroup
 		for w := range 4 {
 			wg.Go(func() {
@@ -236,7 +246,7 @@ func TestDescriptorReuse(t *testing.T) {
 					for range i % 20 {
 						p.expectText(mine)
 					}
-					_ = p.Conn.Close() // with answers under way
+					_ = p.Close() // with answers under way
 				}
 			})
 		}

@@ -58,7 +58,9 @@ type deflater struct {
 	out bytes.Buffer
 }
 
-var deflaters = sync.Pool{New: func() any {
+var deflaters sync.Pool
+
+func newDeflater() *deflater {
 	d := &deflater{}
 	w, err := flate.NewWriter(&d.out, deflateLevel)
 	if err != nil {
@@ -66,12 +68,15 @@ var deflaters = sync.Pool{New: func() any {
 	}
 	d.w = w
 	return d
-}}
+}
 
 // deflate calls use with payload compressed; the slice is valid during the call.
 // It reports false when compression fails to make it smaller.
 func deflate(payload []byte, use func([]byte)) bool {
-	d := deflaters.Get().(*deflater)
+	d, ok := deflaters.Get().(*deflater)
+	if !ok {
+		d = newDeflater()
+	}
 	defer deflaters.Put(d)
 	d.out.Reset()
 	d.w.Reset(&d.out)
@@ -93,16 +98,25 @@ func deflate(payload []byte, use func([]byte)) bool {
 }
 
 type inflater struct {
-	r    io.ReadCloser
+	r    flateReader
 	in   bytes.Reader
 	end  bytes.Reader
 	both io.Reader
 	out  []byte
 }
 
-var inflaters = sync.Pool{New: func() any {
-	return &inflater{r: flate.NewReader(nil)}
-}}
+// flateReader is what flate.NewReader promises in words only.
+type flateReader interface {
+	io.Reader
+	flate.Resetter
+}
+
+var inflaters sync.Pool
+
+func newInflater() *inflater {
+	r, _ := flate.NewReader(nil).(flateReader)
+	return &inflater{r: r}
+}
 
 // maxPooled keeps a large message's buffer from being held for ever.
 const maxPooled = 64 << 10
@@ -111,12 +125,15 @@ const maxPooled = 64 << 10
 // is valid during the call and may be changed. Errors: errNotDeflated, errTooBig
 // (beyond limit bytes), and use's.
 func inflate(payload []byte, limit int, text bool, use func([]byte) error) error {
-	f := inflaters.Get().(*inflater)
+	f, ok := inflaters.Get().(*inflater)
+	if !ok {
+		f = newInflater()
+	}
 	defer inflaters.Put(f)
 	f.in.Reset(payload)
 	f.end.Reset(ending)
 	f.both = io.MultiReader(&f.in, &f.end)
-	if err := f.r.(flate.Resetter).Reset(f.both, nil); err != nil {
+	if err := f.r.Reset(f.both, nil); err != nil {
 		return errNotDeflated
 	}
 	out := f.out[:0]

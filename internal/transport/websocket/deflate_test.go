@@ -82,7 +82,8 @@ func TestInflateRefuses(t *testing.T) {
 const offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
 func TestDeflateOnTheWire(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		p := f.dial(t, offer, "")
 		long := strings.Repeat("what is said twice ", 100)
 		z := string(compressed(t, long))

@@ -83,15 +83,16 @@ func modes() []mode {
 }
 
 // eachMode runs fn against a server of its own in every mode.
-func eachMode(t *testing.T, change func(*Config), fn func(t *testing.T, f *fixture)) {
+func eachMode(t *testing.T, change func(*Config), fn func(f *fixture)) {
 	t.Helper()
 	for _, m := range modes() {
-		t.Run(m.name, func(t *testing.T) { fn(t, newFixture(t, m, change)) })
+		t.Run(m.name, func(t *testing.T) { fn(newFixture(t, m, change)) })
 	}
 }
 
 // fixture is a server that echoes.
 type fixture struct {
+	t     *testing.T
 	mode  mode
 	addr  string
 	hub   *hub.Hub
@@ -110,7 +111,7 @@ func newFixture(t *testing.T, m mode, change func(*Config)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{mode: m, proto: &echo{opened: make(chan *hub.Session, 1)}, count: metrics.New("")}
+	f := &fixture{t: t, mode: m, proto: &echo{opened: make(chan *hub.Session, 1)}, count: metrics.New("")}
 	f.hub, err = hub.New(hub.Config{
 		Engine: noEngine{}, Namespaces: ns, Auth: nobody{}, NewLoop: eng.NewLoop, Shards: 2,
 		ConnectTimeout: time.Hour, Metrics: f.count,

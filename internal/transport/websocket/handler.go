@@ -157,7 +157,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Sha
 	if _, err := nc.Write(response(r.Header.Get("Sec-Websocket-Key"), proto.name, deflate)); err != nil {
 		return errors.Join(err, nc.Close())
 	}
-	early, err := buf.Reader.Peek(buf.Reader.Buffered())
+	early, err := buf.Peek(buf.Reader.Buffered())
 	if err != nil {
 		return errors.Join(err, nc.Close())
 	}
