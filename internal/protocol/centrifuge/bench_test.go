@@ -28,8 +28,9 @@ func tagged() *hub.Event {
 
 var publishFrame = []byte(`{"id":5,"publish":{"channel":"chat:lobby","data":{"text":"` + strings.Repeat("x", 128) + `"}}}`)
 
-func benchClient(b testing.TB) *client {
-	c, f := newTestClient(b, Config{})
+func benchClient(tb testing.TB) *client {
+	tb.Helper()
+	c, f := newTestClient(tb, Config{})
 	c.s = sink{f}
 	return c
 }

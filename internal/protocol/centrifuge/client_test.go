@@ -10,13 +10,13 @@ import (
 )
 
 // newTestClient is a client of a fake session that has connected.
-func newTestClient(t testing.TB, cfg Config) (*client, *fakeSession) {
-	t.Helper()
+func newTestClient(tb testing.TB, cfg Config) (*client, *fakeSession) {
+	tb.Helper()
 	f := newFake()
 	c := &client{json: New(cfg), s: f}
 	c.receive([]byte(`{"id":1,"connect":{}}`))
 	if c.stage != stageLive {
-		t.Fatal("not connected")
+		tb.Fatal("not connected")
 	}
 	f.sent, f.calls = nil, nil
 	return c, f

@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -103,7 +104,7 @@ func reads(t *testing.T, line string) {
 	}
 	a, _ := json.Marshal(ours)
 	b, _ := json.Marshal(theirs)
-	if string(a) != string(b) {
+	if !bytes.Equal(a, b) {
 		t.Errorf("the protocol's types read\n%s, not\n%s", b, a)
 	}
 }

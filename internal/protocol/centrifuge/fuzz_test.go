@@ -17,6 +17,7 @@ import (
 
 // seed gives a fuzz target every frame of the transcripts.
 func seed(f *testing.F) {
+	f.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "*.txt"))
 	if err != nil || len(files) == 0 {
 		f.Fatal("no transcripts", err)

@@ -48,7 +48,7 @@ func New(cfg Config) *JSON {
 	if cfg.MaxReply <= 0 {
 		cfg.MaxReply = DefaultMaxReply
 	}
-	return &JSON{cfg: cfg, buffers: sync.Pool{New: func() any { return new(buffer) }}}
+	return &JSON{cfg: cfg}
 }
 
 // Name implements hub.Protocol.
@@ -57,14 +57,20 @@ func (*JSON) Name() string { return "centrifuge-json" }
 // Open implements hub.Protocol.
 func (j *JSON) Open(s *hub.Session) { s.State = &client{json: j, s: s} }
 
+// clientOf is what Open made.
+func clientOf(s *hub.Session) *client {
+	c, _ := s.State.(*client)
+	return c
+}
+
 // Receive implements hub.Protocol.
-func (*JSON) Receive(s *hub.Session, msg []byte) { s.State.(*client).receive(msg) }
+func (*JSON) Receive(s *hub.Session, msg []byte) { clientOf(s).receive(msg) }
 
 // Ping implements hub.Protocol.
-func (*JSON) Ping(s *hub.Session) { s.State.(*client).ping() }
+func (*JSON) Ping(s *hub.Session) { clientOf(s).ping() }
 
 // Tell implements hub.Protocol.
-func (*JSON) Tell(s *hub.Session, n hub.Notice) { s.State.(*client).tell(n) }
+func (*JSON) Tell(s *hub.Session, n hub.Notice) { clientOf(s).tell(n) }
 
 // Append implements hub.Protocol.
 func (*JSON) Append(dst []byte, e *hub.Event) []byte {
@@ -80,7 +86,10 @@ func (*JSON) Append(dst []byte, e *hub.Event) []byte {
 }
 
 func (j *JSON) buffer() *buffer {
-	buf := j.buffers.Get().(*buffer)
+	buf, ok := j.buffers.Get().(*buffer)
+	if !ok {
+		return new(buffer)
+	}
 	buf.b = buf.b[:0]
 	return buf
 }

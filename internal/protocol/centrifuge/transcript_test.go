@@ -62,6 +62,7 @@ type play struct {
 }
 
 func newPlay(t *testing.T, name string) *play {
+	t.Helper()
 	p := &play{t: t, name: name}
 	p.again()
 	return p
