@@ -6,11 +6,11 @@ package metrics
 // Other is the label value of what no list names.
 const Other = "other"
 
-// Protocol and Transport say how sessions are connected.
-type (
-	Protocol  string
-	Transport string
-)
+// Protocol says what sessions speak.
+type Protocol string
+
+// Transport says what carries it.
+type Transport string
 
 // The protocols and transports.
 const (
