@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -146,7 +147,7 @@ func inflate(payload []byte, limit int, text bool, use func([]byte) error) error
 		if len(out) > limit {
 			return errTooBig
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
