@@ -200,6 +200,11 @@ func TestFromPublishToSubscriber(t *testing.T) {
 			t.Errorf("metrics lack %s", line)
 		}
 	}
+	for _, name := range []string{"fanfare_store_batch_publications", "fanfare_store_sync_duration_seconds"} {
+		if strings.Contains(metrics, name+"_count 0\n") {
+			t.Errorf("%s counts nothing", name)
+		}
+	}
 }
 
 func TestHistorySurvivesARestart(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/auth"
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -16,11 +17,19 @@ import (
 
 func (a *App) engineConfig() local.Config {
 	return local.Config{
-		Dir: a.cfg.DataDir, Logger: a.log, OnFatal: a.fatal,
+		Dir: a.cfg.DataDir, Logger: a.log, OnFatal: a.fatal, OnCommit: a.committed,
 		CacheBytes:   int64(a.cfg.Store.CacheSize),
 		MemoryBytes:  int64(a.cfg.Store.MemorySize),
 		ReserveBytes: int64(a.cfg.Store.ReserveSize),
 	}
+}
+
+// committed observes a commit to disk.
+func (a *App) committed(publications int, took time.Duration) {
+	if publications > 0 {
+		a.metrics.BatchSize.Observe(float64(publications))
+	}
+	a.metrics.SyncTime.Took(took)
 }
 
 func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {

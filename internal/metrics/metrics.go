@@ -70,7 +70,6 @@ type Store struct {
 	ReadOnly    *Gauge    // 1: no space, publishes are refused
 	FreeBytes   *Gauge
 	UsedBytes   *Gauge
-	Kept        *Gauge // channels with a position
 	Duplicates  *Counter
 }
 
@@ -161,11 +160,10 @@ func (m *Metrics) newStore(f *families) {
 	m.CacheMisses = f.counter("history_cache_misses_total", "History reads that went to the store.")
 	m.BatchSize = m.histogram("store_batch_publications", "Publications in one commit to disk.",
 		prometheus.ExponentialBuckets(1, 2, 12))
-	m.SyncTime = m.histogram("store_sync_duration_seconds", "One commit to disk, with its fsync.", latencies())
+	m.SyncTime = m.histogram("store_sync_duration_seconds", "One commit to disk, from its write to the end of its fsync.", latencies())
 	m.ReadOnly = f.gauge("store_read_only", "1 while there is too little space and publishes are refused.")
 	m.FreeBytes = f.gauge("store_free_bytes", "Free space where the data directory is.")
 	m.UsedBytes = f.gauge("store_used_bytes", "Size of the store on disk.")
-	m.Kept = f.gauge("store_channels", "Channels with a position in the store.")
 	m.Duplicates = f.counter("idempotent_repeats_total", "Publishes answered from a known idempotency key.")
 }
 

@@ -11,6 +11,7 @@ import (
 // flight is a batch on its way to the disk, and what follows once it is there.
 type flight struct {
 	batch *store.Batch // nil: nothing has to be stored
+	begun int64        // when it was written; monotonic
 	time  int64        // log time after it
 	acts  []act
 }
@@ -151,7 +152,8 @@ func (e *Engine) write(b *store.Batch, f *flight) error {
 	if b.Empty() {
 		return b.Discard()
 	}
-	e.health.commitSince.Store(e.monotonic())
+	f.begun = e.monotonic()
+	e.health.commitSince.Store(f.begun)
 	defer e.health.commitSince.Store(0)
 	if err := b.Commit(); err != nil {
 		return err

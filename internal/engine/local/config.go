@@ -41,7 +41,12 @@ type Config struct {
 	// process. Called on any goroutine. What was not acknowledged by then never
 	// will be.
 	OnFatal func(reason string)
-	Now     func() time.Time // nil: time.Now
+	// OnCommit is told of each batch that reached the disk: how many publications
+	// are in it, none where it only tidies up, and how long it took from its write
+	// to the end of its sync. Called on one goroutine, which publishers wait for: it
+	// must not block.
+	OnCommit func(publications int, took time.Duration)
+	Now      func() time.Time // nil: time.Now
 
 	QueueEntries int   // publications waiting for the committer; more are refused with ErrBusy
 	QueueBytes   int64 // their bytes
@@ -74,6 +79,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnFatal == nil {
 		c.OnFatal = func(string) {}
+	}
+	if c.OnCommit == nil {
+		c.OnCommit = func(int, time.Duration) {}
 	}
 	c.QueueEntries = or(c.QueueEntries, DefaultQueueEntries)
 	c.QueueBytes = or(c.QueueBytes, DefaultQueueBytes)

@@ -74,6 +74,34 @@ func TestNothingIsSeenBeforeItsSync(t *testing.T) {
 	}
 }
 
+func TestCommitsAreObserved(t *testing.T) {
+	type commit struct {
+		publications int
+		took         time.Duration
+	}
+	commits := make(chan commit, 100)
+	d := &disk{FS: vfs.NewMem()}
+	e := open(t, Config{FS: d, OnCommit: func(n int, took time.Duration) { commits <- commit{n, took} }}, nil)
+	publish(t, e, room, inRAM, "in RAM", "")
+	release := d.hold()
+	defer release()
+	pending := []<-chan reply{send(e, room, onDisk, "a", "")}
+	eventually(t, "the committer has taken it", func() bool { return e.queue.len() == 0 })
+	for range 5 {
+		pending = append(pending, send(e, room, onDisk, "b", ""))
+	}
+	release()
+	for _, c := range pending {
+		await(t, c)
+	}
+	for seen := 0; seen < len(pending); {
+		c := await(t, commits)
+		if seen += c.publications; c.publications < 1 || c.took <= 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 // brokenDisk opens an engine, breaks its disk, and yields what it says then.
 func brokenDisk(t *testing.T, breakIt func(*disk)) (e *Engine, f *listener, d *disk, reasons chan string) {
 	t.Helper()

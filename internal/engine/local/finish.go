@@ -2,13 +2,14 @@ package local
 
 import (
 	"fmt"
+	"time"
 )
 
 // finishLoop waits for each flight to be durable, in order, and only then lets
 // anybody see it.
 func (e *Engine) finishLoop() {
 	for f := range e.flights {
-		e.land(f)
+		landed := e.land(f)
 		published := 0
 		for i := range f.acts {
 			if e.finish(&f.acts[i]) {
@@ -16,19 +17,23 @@ func (e *Engine) finishLoop() {
 			}
 		}
 		e.count.committed.Add(uint64(published))
+		if landed > 0 {
+			e.cfg.OnCommit(published, landed)
+		}
 		if e.cache.over() {
 			e.cache.makeRoom(e.lanes, func(l *lane) int64 { return l.hotOldest.Load() }, e.shrinkHot)
 		}
 	}
 }
 
-// land waits for the sync.
-func (e *Engine) land(f *flight) {
+// land waits for the sync, and says how long it took from the write; 0: nothing
+// was made durable.
+func (e *Engine) land(f *flight) time.Duration {
 	if f.batch == nil {
 		if e.health.failed.Load() { // it may repeat what an earlier flight failed to store
 			f.refuse(errFailed)
 		}
-		return
+		return 0
 	}
 	begun := e.monotonic()
 	e.health.syncSince.Store(begun)
@@ -41,11 +46,13 @@ func (e *Engine) land(f *flight) {
 	if err != nil {
 		e.fail(err.Error())
 		f.refuse(fmt.Errorf("%w: %w", errFailed, err))
-		return
+		return 0
 	}
+	now := e.monotonic()
 	e.count.batches.Add(1)
-	e.count.syncNanos.Add(uint64(e.monotonic() - begun))
+	e.count.syncNanos.Add(uint64(now - begun))
 	e.health.logTime.Store(f.time)
+	return time.Duration(max(now-f.begun, 1))
 }
 
 // finish is one entry's turn: raise the durable top, fill the ring, tell the
