@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
 // inParallel calls fn for 0 to n-1, at most maxParallel at once, and returns when
@@ -109,15 +111,74 @@ func (r *batchRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte,
 	if r.parallel {
 		out = r.runParallel(ctx, h, out)
 	} else {
-		start := len(out)
-		for i := range r.commands {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			out = r.commands[i].reply(ctx, h, out, len(out)-start)
-		}
+		out = r.runInOrder(ctx, h, out)
 	}
 	return append(out, `]}`...), nil
+}
+
+// runInOrder runs one command after the other, but hands publishes that follow
+// each other to the hub together.
+func (r *batchRequest) runInOrder(ctx context.Context, h *Handler, out []byte) []byte {
+	start := len(out)
+	for rest := r.commands; len(rest) > 0; {
+		if len(out) > start {
+			out = append(out, ',')
+		}
+		n := max(publishesAhead(rest), 1)
+		if n == 1 || len(out)-start > h.limits.MaxReply {
+			n = 1
+			out = rest[0].reply(ctx, h, out, len(out)-start)
+		} else {
+			out = publishTogether(ctx, h, rest[:n], out)
+		}
+		rest = rest[n:]
+	}
+	return out
+}
+
+// publishesAhead is how many publishes the commands begin with.
+func publishesAhead(commands []entry) (n int) {
+	for n < len(commands) && commands[n].publish() != nil {
+		n++
+	}
+	return n
+}
+
+// publish is the request of a publish, nil for every other command.
+func (e *entry) publish() *publishRequest {
+	if e.err != nil {
+		return nil
+	}
+	r, _ := e.command.(*publishRequest)
+	return r
+}
+
+// publishTogether answers commands that are all publishes. Their replies are about
+// as large as a command each and so within the limit of the request.
+func publishTogether(ctx context.Context, h *Handler, commands []entry, out []byte) []byte {
+	answers := make([]hub.Published, len(commands))
+	o := newOrders(len(commands))
+	for i := range commands {
+		p, err := commands[i].publish().publication(h)
+		if err != nil {
+			answers[i].Err = err
+		} else {
+			o.add(i, p)
+		}
+	}
+	o.publish(ctx, h, answers)
+	for i, a := range answers {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if a.Err != nil {
+			out = appendRefusal(ctx, h, out, a.Err)
+			continue
+		}
+		out = appendField(append(out, '{'), commands[i].method)
+		out = append(appendPublishResult(out, a.PublishResult), '}')
+	}
+	return out
 }
 
 func (r *batchRequest) runParallel(ctx context.Context, h *Handler, out []byte) []byte {
@@ -149,7 +210,11 @@ func (e *entry) reply(ctx context.Context, h *Handler, out []byte, size int) []b
 			return append(out, '}')
 		}
 	}
-	out = append(out[:start], `{"error":`...)
+	return appendRefusal(ctx, h, out[:start], err)
+}
+
+func appendRefusal(ctx context.Context, h *Handler, out []byte, err error) []byte {
+	out = append(out, `{"error":`...)
 	out = appendFault(out, h.faultOf(ctx, "batch", err))
 	return append(out, '}')
 }

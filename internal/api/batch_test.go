@@ -40,12 +40,11 @@ func (c *crowd) inside(fn func(hub.Publish) (engine.PublishResult, error)) func(
 	}
 }
 
-// TestBroadcast: at once, but not all of them, and answered in order.
+// TestBroadcast: handed in together, in order, and answered in order.
 func TestBroadcast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(Limits{})
-		var c crowd
-		f.hub.onPublish = c.inside(offsetOfName)
+		f.hub.onPublish = offsetOfName
 		var channels, want []string
 		for i := 1; i <= 200; i++ {
 			channels = append(channels, fmt.Sprintf(`"c%d"`, i))
@@ -57,16 +56,59 @@ func TestBroadcast(t *testing.T) {
 		if got != `{"responses":[`+strings.Join(want, ",")+`]}` {
 			t.Error(got)
 		}
-		if most := c.most.Load(); most != maxParallel {
-			t.Errorf("%d at once, want %d", most, maxParallel)
-		}
-		if n := len(f.hub.questions()); n != 199 {
-			t.Errorf("%d published", n)
+		if got := fmt.Sprint(f.hub.together); got != "[199]" {
+			t.Errorf("handed in: %s", got)
 		}
 	})
 }
 
-// TestBatch: one after the other, or at once; answered in order.
+// TestBatchPublishesTogether: publishes that follow each other do not wait for
+// each other's commit, and what follows them waits for all.
+func TestBatchPublishesTogether(t *testing.T) {
+	f := newFixture(Limits{})
+	var asked []string
+	f.hub.onPublish = func(p hub.Publish) (engine.PublishResult, error) {
+		asked = append(asked, p.Channel+"="+string(p.Data))
+		if p.Channel == "full" {
+			return engine.PublishResult{}, hub.ErrBusy
+		}
+		return engine.PublishResult{Position: engine.Position{Epoch: "e", Offset: uint64(len(asked))}}, nil
+	}
+	got := f.good(t, "batch", `{"commands":[`+strings.Join([]string{
+		`{"publish":{"channel":"a","data":1}}`, `{"publish":{"channel":"a"}}`, `{"publish":{"channel":"full","data":2}}`,
+		`{"publish":{"channel":"a","data":3}}`, `{"launch":{}}`, `{"publish":{"channel":"b","data":4}}`, `{"unsubscribe":{"user":"u"}}`,
+		`{"publish":{"channel":"b","data":5}}`, `{"publish":{"channel":"","data":6}}`,
+	}, ",")+`]}`)
+	want := `{"replies":[` + strings.Join([]string{
+		`{"publish":{"offset":1,"epoch":"e"}}`, `{"error":{"code":107,"message":"data or b64data is required"}}`,
+		`{"error":{"code":111,"message":"too many requests: nothing was stored, try again","temporary":true}}`,
+		`{"publish":{"offset":3,"epoch":"e"}}`, `{"error":{"code":104,"message":"there is no method \"launch\""}}`,
+		`{"publish":{"offset":4,"epoch":"e"}}`, `{"unsubscribe":{}}`,
+		`{"publish":{"offset":5,"epoch":"e"}}`, `{"error":{"code":107,"message":"channel is required"}}`,
+	}, ",") + `]}`
+	if got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got := fmt.Sprint(asked, f.hub.together); got != "[a=1 full=2 a=3 b=4 b=5] [3 1]" {
+		t.Errorf("asked %s", got)
+	}
+}
+
+// TestParallelBatch runs many at once, but not all of them.
+func TestParallelBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(Limits{})
+		var c crowd
+		f.hub.onPublish = c.inside(offsetOfName)
+		commands := strings.Repeat(`{"publish":{"channel":"c1","data":1}},`, 199) + `{"publish":{"channel":"c2","data":1}}`
+		f.good(t, "batch", `{"commands":[`+commands+`],"parallel":true}`)
+		if most := c.most.Load(); most != maxParallel {
+			t.Errorf("%d at once, want %d", most, maxParallel)
+		}
+	})
+}
+
+// TestBatch: in order, or at once; answered in order.
 func TestBatch(t *testing.T) {
 	for _, parallel := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -36,8 +36,9 @@ type fakeHub struct {
 	// onPublish answers instead of err, when it is set.
 	onPublish func(p hub.Publish) (engine.PublishResult, error)
 
-	mu    sync.Mutex
-	asked []any
+	mu       sync.Mutex
+	asked    []any
+	together []int // sizes of what PublishAll was given
 }
 
 // Questions beside hub.Publish and hub.ChannelQuery.
@@ -76,6 +77,18 @@ func (f *fakeHub) Publish(_ context.Context, p hub.Publish) (engine.PublishResul
 		return f.onPublish(p)
 	}
 	return engine.PublishResult{Position: engine.Position{Epoch: "e", Offset: 7}}, f.err
+}
+
+// PublishAll answers as Publish does, once all have been handed in.
+func (f *fakeHub) PublishAll(ctx context.Context, all []hub.Publish) []hub.Published {
+	f.mu.Lock()
+	f.together = append(f.together, len(all))
+	f.mu.Unlock()
+	out := make([]hub.Published, len(all))
+	for i, p := range all {
+		out[i].PublishResult, out[i].Err = f.Publish(ctx, p)
+	}
+	return out
 }
 
 func (f *fakeHub) History(_ context.Context, app, channel string, q hub.HistoryQuery) (engine.HistoryResult, error) {

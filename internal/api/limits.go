@@ -41,7 +41,7 @@ const (
 	MaxExcept        = 1000 // sessions in a whitelist
 	MaxReason        = 123  // bytes of a disconnect reason (RFC 6455, 5.5)
 	MaxIdempotency   = engine.MaxIdempotencyKey
-	maxParallel      = 64               // publishes of one broadcast or batch under way at once
+	maxParallel      = 64               // commands of one parallel batch under way at once
 	bodyTimeout      = 30 * time.Second // for a body to arrive
 	maxPooledBuffer  = 512 << 10        // larger buffers are left to the garbage collector
 	firstUnknownSize = 4 << 10          // of a buffer for a body of unknown length

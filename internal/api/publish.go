@@ -132,19 +132,24 @@ func publishFields() []field[publishRequest] {
 }
 
 func (r *publishRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
-	if err := checkChannel(r.channel); err != nil {
-		return out, err
-	}
-	p, err := h.publication(&r.message)
+	p, err := r.publication(h)
 	if err != nil {
 		return out, err
 	}
-	p.Channel = r.channel
 	res, err := h.hub.Publish(ctx, p)
 	if err != nil {
 		return out, about(r.channel, "publishing", err)
 	}
 	return appendPublishResult(out, res), nil
+}
+
+func (r *publishRequest) publication(h *Handler) (hub.Publish, error) {
+	if err := checkChannel(r.channel); err != nil {
+		return hub.Publish{}, err
+	}
+	p, err := h.publication(&r.message)
+	p.Channel = r.channel
+	return p, err
 }
 
 // appendPublishResult leaves the position out where there is none.
@@ -171,7 +176,7 @@ func broadcastFields() []field[broadcastRequest] {
 	}, messageFields(func(r *broadcastRequest) *message { return &r.message })...)
 }
 
-// run publishes to all channels at once, so that they share a commit to disk.
+// run hands all in before it waits, so that they share a commit to disk.
 func (r *broadcastRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
 	if len(r.channels) == 0 {
 		return out, badRequest("channels is required")
@@ -183,34 +188,53 @@ func (r *broadcastRequest) run(ctx context.Context, h *Handler, out []byte) ([]b
 	if err != nil {
 		return out, err
 	}
-	type answer struct {
-		result engine.PublishResult
-		err    error
+	answers := make([]hub.Published, len(r.channels))
+	o := newOrders(len(r.channels))
+	for i, name := range r.channels {
+		if answers[i].Err = checkChannel(name); answers[i].Err == nil {
+			p.Channel = name
+			o.add(i, p)
+		}
 	}
-	answers := make([]answer, len(r.channels))
-	inParallel(len(r.channels), func(i int) {
-		a, p := &answers[i], p
-		p.Channel = r.channels[i]
-		if a.err = checkChannel(p.Channel); a.err != nil {
-			return
-		}
-		if a.result, a.err = h.hub.Publish(ctx, p); a.err != nil {
-			a.err = about(p.Channel, "publishing", a.err)
-		}
-	})
+	o.publish(ctx, h, answers)
 	out = append(out, `{"responses":[`...)
 	for i, a := range answers {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		if a.err != nil {
+		if a.Err != nil {
 			out = append(out, `{"error":`...)
-			out = appendFault(out, h.faultOf(ctx, "broadcast", a.err))
+			out = appendFault(out, h.faultOf(ctx, "broadcast", a.Err))
 		} else {
 			out = append(out, `{"result":`...)
-			out = appendPublishResult(out, a.result)
+			out = appendPublishResult(out, a.PublishResult)
 		}
 		out = append(out, '}')
 	}
 	return append(out, `]}`...), nil
+}
+
+// orders are publications of one request that are handed to the hub together,
+// each with its place among the answers.
+type orders struct {
+	all    []hub.Publish
+	places []int
+}
+
+func newOrders(n int) *orders {
+	return &orders{make([]hub.Publish, 0, n), make([]int, 0, n)}
+}
+
+func (o *orders) add(place int, p hub.Publish) {
+	o.all = append(o.all, p)
+	o.places = append(o.places, place)
+}
+
+func (o *orders) publish(ctx context.Context, h *Handler, answers []hub.Published) {
+	for i, a := range h.hub.PublishAll(ctx, o.all) {
+		if a.Err != nil {
+			a.Err = about(o.all[i].Channel, "publishing", a.Err)
+		}
+		answers[o.places[i]] = a
+	}
 }

@@ -41,6 +41,36 @@ func TestFanOutEncodesOnce(t *testing.T) {
 	}
 }
 
+// Outcomes come in the order of the publications, and those of one channel keep it.
+func TestPublishAll(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.PublishQueue = 1000 }) // most wait at the gate
+	var all []Publish
+	for i := range 100 {
+		name := []string{"a", "b", "nowhere:x"}[i%3]
+		all = append(all, Publish{App: channel.DefaultApp, Channel: name, Data: fmt.Appendf(nil, "%d", i)})
+	}
+	offsets := map[string]uint64{}
+	for i, got := range h.PublishAll(t.Context(), all) {
+		name := all[i].Channel
+		offsets[name]++
+		if name == "nowhere:x" {
+			if !errors.Is(got.Err, ErrUnknownChannel) {
+				t.Errorf("%d: %+v", i, got)
+			}
+		} else if got.Err != nil || got.Offset != offsets[name] {
+			t.Errorf("%d: %+v, want offset %d", i, got, offsets[name])
+		}
+	}
+	if got := h.PublishAll(t.Context(), nil); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if got := h.PublishAll(ended, all[2:3]); len(got) != 1 || got[0].Err == nil {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestMessagesOfOneTurnLeaveInOneWrite(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.Shards = 1 })
 	c := h.connect("", nil)

@@ -87,6 +87,29 @@ func TestGateWaitsThenRefuses(t *testing.T) {
 	})
 }
 
+// Who comes while others are let in goes behind them.
+func TestGateKeepsTheOrder(t *testing.T) {
+	g := &gate{limit: 10, wait: time.Hour, timedOut: new(metrics.Counter), lineFull: new(metrics.Counter)}
+	var order []string
+	enter := func(name string, cost int64, then func()) {
+		g.enter(cost, func(err error) {
+			if err != nil {
+				t.Error(name, err)
+			}
+			order = append(order, name)
+			then()
+		})
+	}
+	nothing := func() {}
+	enter("a", 10, nothing)
+	enter("b", 1, func() { enter("d", 1, nothing) }) // there is room for d at once
+	enter("c", 1, func() { g.release(1) })
+	g.release(10)
+	if got := fmt.Sprint(order); got != "[a b c d]" || g.used != 2 {
+		t.Errorf("%s, used %d", got, g.used)
+	}
+}
+
 func TestGateClose(t *testing.T) {
 	g := &gate{limit: 1, wait: time.Hour}
 	var got []error
