@@ -8,6 +8,7 @@ type Request struct {
 	Identity   *Identity
 	Subscribed bool               // the session is subscribed to the channel now
 	Token      *SubscriptionGrant // from a verified subscription token; nil: none
+	Granted    Op                 // by the grant of the subscription that there is now
 }
 
 // Decision is the answer and the rule that gave it, for logs and traces; the
@@ -19,7 +20,8 @@ type Decision struct {
 
 // Decide answers a request. The first rule that applies wins: a denial in the
 // identity's grants, a subscription token, the private prefix, an allowing
-// grant, then the namespace's flags. Nothing is allowed by default.
+// grant, what the subscription's own grant allows, the channel's Kind, then the
+// namespace's flags. Nothing is allowed by default.
 func Decide(r Request) Decision {
 	if match(r.Identity.Grants.Deny, r.Channel, r.Op) {
 		return Decision{false, "denied by a grant of the identity"}
@@ -34,6 +36,12 @@ func Decide(r Request) Decision {
 	}
 	if match(r.Identity.Grants.Allow, r.Channel, r.Op) {
 		return Decision{true, "allowed by a grant of the identity"}
+	}
+	if r.Subscribed && r.Op != 0 && r.Granted&r.Op == r.Op {
+		return Decision{true, "allowed by the grant of the subscription"}
+	}
+	if d, decided := decideKind(r, KindOf(r.Channel)); decided {
+		return d
 	}
 	return decideFlags(r)
 }

@@ -45,8 +45,12 @@ func CheckName(name string) error {
 }
 
 // NamespaceOf is what stands before the first ":" of a name ("" without one).
-// A leading "$" (private) is no part of the namespace.
+// A leading "$" (private) is no part of the namespace. A user's channel is in
+// none, whatever the user is called.
 func NamespaceOf(name string) string {
+	if KindOf(name) == KindUser {
+		return ""
+	}
 	ns, _, found := strings.Cut(strings.TrimPrefix(name, PrivatePrefix), ":")
 	if !found {
 		return ""

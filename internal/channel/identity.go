@@ -73,11 +73,13 @@ func match(list []Grant, name string, op Op) bool {
 	return false
 }
 
-// SubscriptionGrant is what a subscription token says: its bearer may subscribe
-// to one channel.
+// SubscriptionGrant is what a subscription token or a signature says: its bearer
+// may subscribe to one channel.
 type SubscriptionGrant struct {
 	Channel  string
 	User     string
+	Member   string    // who the bearer is to others in this channel; "": User
 	Info     []byte    // JSON shown to others as chan_info; nil: none
+	Ops      Op        // what a subscriber may do beside subscribing
 	ExpireAt time.Time // zero: never
 }

@@ -73,6 +73,10 @@ type Options struct {
 // DefaultHistoryMetaTTL is how long an idle channel keeps its epoch and offset.
 const DefaultHistoryMetaTTL = 30 * 24 * time.Hour
 
+// CacheTTL is how long a cache channel keeps its latest publication where the
+// namespace keeps no history. Pusher's.
+const CacheTTL = 30 * time.Minute
+
 // Limits of one namespace's history.
 const (
 	MaxHistorySize = 1_000_000

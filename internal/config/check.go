@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,16 @@ func (c *Config) check() error {
 	add(c.Client.PongTimeout < c.Client.PingInterval, "client.pong_timeout: %s must be shorter than client.ping_interval, which is %s",
 		c.Client.PongTimeout, c.Client.PingInterval)
 	add(c.Client.PingInterval%time.Second == 0, "client.ping_interval: %s must be whole seconds", c.Client.PingInterval)
+	add(c.Pusher.ActivityTimeout%time.Second == 0, "pusher.activity_timeout: %s must be whole seconds", c.Pusher.ActivityTimeout)
+	add(isPathSegment(c.App.ID), "app.id: %q must be letters, digits, - and _", c.App.ID)
+	add(isPathSegment(c.App.Key), "app.key: %q must be letters, digits, - and _", c.App.Key)
+	for _, target := range c.Webhook.URLs {
+		add(isWebURL(target), "webhook.urls: %q is none, it must begin with http:// or https://", target)
+	}
+	for _, event := range c.Webhook.Events {
+		add(slices.Contains(webhookEvents, event), "webhook.events: %q is none, there are %s", event, strings.Join(webhookEvents, ", "))
+	}
+	add(len(c.Webhook.URLs) == 0 || c.App.Key != "" && c.App.Secret != "", "webhook.urls: app.key and app.secret sign the calls and must be set")
 	for _, origin := range c.Client.AllowedOrigins {
 		add(isOrigin(origin), "client.allowed_origins: %q is none, it must be scheme://host or scheme://host:port, with * for any part of a host, or *", origin)
 	}
@@ -41,6 +52,21 @@ func (c *Config) check() error {
 		errs = append(errs, fmt.Errorf("channel: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// webhookEvents is what can be told by webhooks.
+var webhookEvents = []string{
+	"channel_occupied", "channel_vacated", "member_added", "member_removed", "client_event", "cache_miss", "subscription_count",
+}
+
+// isPathSegment accepts what stands in a URL as it is.
+func isPathSegment(s string) bool {
+	return strings.Trim(s, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+func isWebURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // inRange checks a value against the tag allow.

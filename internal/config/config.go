@@ -22,6 +22,8 @@ type Config struct {
 
 	App     App     `koanf:"app"`
 	API     API     `koanf:"api"`
+	Pusher  Pusher  `koanf:"pusher"`
+	Webhook Webhook `koanf:"webhook"`
 	Client  Client  `koanf:"client"`
 	Channel Channel `koanf:"channel"`
 	TLS     TLS     `koanf:"tls"`
@@ -31,7 +33,9 @@ type Config struct {
 
 // App are the settings of the one App there is.
 type App struct {
-	Secret Secret `koanf:"secret"` // signs the tokens of clients (HS256); empty: every token is refused
+	ID     string `koanf:"id"`     // names the App in the paths of Pusher's HTTP API; empty: the API knows none
+	Key    string `koanf:"key"`    // public; Pusher clients connect with it, and it begins the signatures made with `app.secret`; empty: none can connect
+	Secret Secret `koanf:"secret"` // signs the tokens of clients (HS256), and all that Pusher's libraries sign; empty: every token and signature is refused
 }
 
 // API are the settings of the server API.
@@ -41,6 +45,26 @@ type API struct {
 	MaxCommands int    `koanf:"max_commands" allow:"1..100000"`   // commands in one `batch`
 	MaxChannels int    `koanf:"max_channels" allow:"1..100000"`   // channels in one `broadcast`
 	MaxPage     int    `koanf:"max_page" allow:"1..1000000"`      // publications, channels or clients in one reply
+}
+
+// Pusher are the settings of the Pusher Channels protocol.
+type Pusher struct {
+	ClientEvents      bool          `koanf:"client_events"`                       // subscribers of private and presence channels may send each other `client-` events
+	ClientEventRate   int           `koanf:"client_event_rate" allow:"1..100000"` // client events of one client in a second; what is beyond is refused (4301)
+	SubscriptionCount bool          `koanf:"subscription_count"`                  // subscribers are told how many they are, on channels without presence
+	ActivityTimeout   time.Duration `koanf:"activity_timeout" allow:"5s..1h"`     // after how much silence of the server a client asks whether it is there; whole seconds
+	MaxEventSize      Size          `koanf:"max_event_size" allow:"1B..64MiB"`    // data of one event of the HTTP API or a client; beyond it 413
+}
+
+// Webhook are the settings of the calls that tell a backend what happened, in
+// Pusher's form and signed with app.key and app.secret.
+type Webhook struct {
+	URLs     []string      `koanf:"urls"`                            // who is called; empty: nobody
+	Events   []string      `koanf:"events"`                          // what is told: `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; empty: all
+	Debounce time.Duration `koanf:"debounce" allow:"0s..1m"`         // how long a channel must stay vacated, or a member away, before it is told; one that is back sooner is not told of at all
+	Timeout  time.Duration `koanf:"timeout" allow:"100ms..1m"`       // of one call
+	RetryFor time.Duration `koanf:"retry_for" allow:"0s..24h"`       // how long a call that fails is tried again, with growing delays; then its events are dropped
+	MaxQueue int           `koanf:"max_queue" allow:"100..10000000"` // events that wait to be told; beyond it new ones are dropped
 }
 
 // Client are the settings of client connections.
@@ -63,7 +87,7 @@ type Client struct {
 // Channel are the settings of channels.
 type Channel struct {
 	WithoutNamespace channel.Options     `koanf:"without_namespace"` // options of channels without a namespace
-	Namespaces       []channel.Namespace `koanf:"namespaces"`        // a list of namespaces, each a `name` and its options; the name `*` stands for every namespace that is not in the list
+	Namespaces       []channel.Namespace `koanf:"namespaces"`        // a list of namespaces, each a `name`, its options, and perhaps `prefixes`: channels without a colon that begin with one of them belong to it, too, the longest deciding; the name `*` stands for every namespace that is not in the list
 }
 
 // TLS are the settings of encryption; without both files connections are plain.
@@ -101,6 +125,10 @@ func Default() Config {
 			ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 8 * time.Second,
 			OutboxMaxBytes: 1 << 20, MaxMessageSize: 1 << 20, MaxChannels: 128, MaxPending: 64,
 			MaxHandshakes: 2048, SendBufferSize: 64 << 10, Compression: true,
+		},
+		Pusher: Pusher{ClientEventRate: 10, ActivityTimeout: 2 * time.Minute, MaxEventSize: 10 << 10},
+		Webhook: Webhook{
+			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,
 		},
 		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
 		Log:   Log{Level: "info", Format: "text"},

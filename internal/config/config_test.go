@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -39,13 +40,13 @@ func load(t *testing.T, s Sources) Config {
 func TestFormatsSayTheSame(t *testing.T) {
 	files := map[string]string{
 		"a.yaml": "client:\n  ping_interval: 10s\n  allowed_origins: [\"https://*.example.org\"]\n  outbox_max_bytes: 64KiB\n" +
-			"channel:\n  namespaces:\n    - name: chat\n      history_size: 10\n      history_ttl: 168h\n    - name: plain\n",
+			"channel:\n  namespaces:\n    - name: chat\n      prefixes: [chat-]\n      history_size: 10\n      history_ttl: 168h\n    - name: plain\n",
 		"a.YML": "client: {ping_interval: 10s, allowed_origins: ['https://*.example.org'], outbox_max_bytes: 65536}\n" +
-			"channel: {namespaces: [{name: chat, history_size: 10, history_ttl: 168h}, {name: plain}]}\n",
+			"channel: {namespaces: [{name: chat, prefixes: [chat-], history_size: 10, history_ttl: 168h}, {name: plain}]}\n",
 		"a.toml": "[client]\nping_interval = \"10s\"\nallowed_origins = [\"https://*.example.org\"]\noutbox_max_bytes = 65536\n" +
-			"[[channel.namespaces]]\nname = \"chat\"\nhistory_size = 10\nhistory_ttl = \"168h\"\n[[channel.namespaces]]\nname = \"plain\"\n",
+			"[[channel.namespaces]]\nname = \"chat\"\nprefixes = [\"chat-\"]\nhistory_size = 10\nhistory_ttl = \"168h\"\n[[channel.namespaces]]\nname = \"plain\"\n",
 		"a.json": `{"client":{"ping_interval":"10s","allowed_origins":["https://*.example.org"],"outbox_max_bytes":65536},` +
-			`"channel":{"namespaces":[{"name":"chat","history_size":10,"history_ttl":"168h"},{"name":"plain"}]}}`,
+			`"channel":{"namespaces":[{"name":"chat","prefixes":["chat-"],"history_size":10,"history_ttl":"168h"},{"name":"plain"}]}}`,
 	}
 	for name, text := range files {
 		t.Run(name, func(t *testing.T) {
@@ -55,9 +56,9 @@ func TestFormatsSayTheSame(t *testing.T) {
 				t.Errorf("%+v", c.Client)
 			}
 			want := []channel.Namespace{
-				{Name: "chat", Options: channel.Options{HistorySize: 10, HistoryTTL: 168 * time.Hour}}, {Name: "plain"},
+				{Name: "chat", Prefixes: []string{"chat-"}, Options: channel.Options{HistorySize: 10, HistoryTTL: 168 * time.Hour}}, {Name: "plain"},
 			}
-			if !slices.Equal(c.Channel.Namespaces, want) {
+			if !reflect.DeepEqual(c.Channel.Namespaces, want) {
 				t.Errorf("%+v", c.Channel.Namespaces)
 			}
 			if c.Client.MaxChannels != Default().Client.MaxChannels {

@@ -14,7 +14,8 @@ const devKey = "dev"
 func devDefault() Config {
 	c := Default()
 	c.Dev = true
-	c.API.Key, c.App.Secret = devKey, devKey
+	c.API.Key, c.App.ID, c.App.Key, c.App.Secret = devKey, devKey, devKey, devKey
+	c.Pusher.ClientEvents, c.Pusher.SubscriptionCount = true, true
 	c.Client.AllowAnonymous = true
 	c.Channel.WithoutNamespace = devOptions()
 	return c
