@@ -17,6 +17,8 @@ var (
 	// ErrUnrecoverable says that a position belongs to another epoch, or lies
 	// above the channel's top.
 	ErrUnrecoverable = errors.New("unrecoverable position")
+	// ErrUnknownNode says that there is no node of that name.
+	ErrUnknownNode = errors.New("unknown node")
 	// ErrClosed says that the engine was closed; whether a publication in flight
 	// was stored is then unknown.
 	ErrClosed = errors.New("engine is closed")
@@ -164,6 +166,8 @@ type Control struct {
 	Code    uint32
 	Reason  string
 	Options SubscribeOptions
+	Node    string // ControlReceive: the only node it is for, another than this
+	Data    []byte // ControlReceive: what the client said
 }
 
 // ControlOp says what a Control does.
@@ -174,6 +178,7 @@ const (
 	ControlSubscribe ControlOp = iota + 1
 	ControlUnsubscribe
 	ControlDisconnect
+	ControlReceive // Client names an emulated session by its secret
 )
 
 // SubscribeOptions are what a backend says of a subscription it makes for a user.
@@ -184,7 +189,8 @@ type SubscribeOptions struct {
 	Recover  *Position
 }
 
-// Controller carries a Control to every node's Follower, its own included.
+// Controller carries a Control to every node's Follower, its own included, or to
+// the one that Node names, at most once. It fails with ErrUnknownNode.
 type Controller interface {
 	Control(c Control, done func(error))
 }

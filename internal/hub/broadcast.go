@@ -14,7 +14,6 @@ import (
 type broadcast struct {
 	topic    *topic
 	event    Event
-	epoch    string
 	share    int64       // of the gate, given back by each shard
 	frames   []onceBytes // by Encoding.index
 	payloads []onceBytes // by Encoding.protocol
@@ -35,6 +34,22 @@ func (b *broadcast) frameFor(e *Encoding) []byte {
 	return f.bytes
 }
 
+// frameOf is the event as bytes on the wire for one session; nil: it is told
+// nothing.
+func (b *broadcast) frameOf(s *Session) []byte {
+	if s.shares() {
+		return b.frameFor(s.enc)
+	}
+	payload := s.enc.personal.AppendFor(nil, s, &b.event)
+	if len(payload) == 0 {
+		return nil
+	}
+	return s.enc.Framing.AppendFrame(make([]byte, 0, len(payload)+maxFrameOverhead), payload)
+}
+
+// shares reports whether the session is told the same as others.
+func (s *Session) shares() bool { return s.enc.personal == nil || s.enc.personal.Shared(s) }
+
 func (b *broadcast) payloadFor(e *Encoding) []byte {
 	p := &b.payloads[e.protocol]
 	p.once.Do(func() { p.bytes = e.Protocol.Append(nil, &b.event) })
@@ -47,26 +62,26 @@ const maxFrameOverhead = 16
 
 // Publication implements engine.Follower: to every shard with subscribers.
 func (h *Hub) Publication(ch channel.ID, epoch string, pub *engine.Publication) {
-	h.broadcast(ch, epoch, Event{Kind: EventPublication, Channel: ch.Name, Publication: pub}, len(pub.Data))
+	h.broadcast(ch, Event{Kind: EventPublication, Channel: ch.Name, Epoch: epoch, Publication: pub}, len(pub.Data))
 }
 
 // Join implements engine.Follower.
 func (h *Hub) Join(ch channel.ID, info *engine.ClientInfo) {
-	h.broadcast(ch, "", Event{Kind: EventJoin, Channel: ch.Name, Info: info}, 0)
+	h.broadcast(ch, Event{Kind: EventJoin, Channel: ch.Name, Info: info}, 0)
 }
 
 // Leave implements engine.Follower.
 func (h *Hub) Leave(ch channel.ID, info *engine.ClientInfo) {
-	h.broadcast(ch, "", Event{Kind: EventLeave, Channel: ch.Name, Info: info}, 0)
+	h.broadcast(ch, Event{Kind: EventLeave, Channel: ch.Name, Info: info}, 0)
 }
 
-func (h *Hub) broadcast(ch channel.ID, epoch string, e Event, size int) {
+func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
 	top, shards, subs := h.topics.find(ch)
 	if top == nil {
 		return
 	}
 	b := &broadcast{
-		topic: top, event: e, epoch: epoch,
+		topic: top, event: e,
 		frames: make([]onceBytes, len(h.encodings)), payloads: make([]onceBytes, h.protocols),
 	}
 	cost := int64(publicationCost + size)

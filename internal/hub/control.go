@@ -9,6 +9,10 @@ import (
 // Control implements engine.Follower: what a backend, on any node, wants done to
 // the sessions of a user.
 func (h *Hub) Control(c engine.Control) {
+	if c.Op == engine.ControlReceive {
+		h.emulate(c.Client, c.Data, func(struct{}, error) {}) // who asked is on another node
+		return
+	}
 	if c.User == "" { // a session id alone may be anywhere
 		for _, sh := range h.shards {
 			sh.Post(func() {

@@ -15,7 +15,7 @@ type counters struct {
 	outboxFull, dropOldest, conflated             *metrics.Counter
 	publishWait, publishQueueFull                 *metrics.Counter
 	token, permission, subscriptions, connections *metrics.Counter
-	shutdown, size                                *metrics.Counter
+	shutdown, size, emulationFull                 *metrics.Counter
 }
 
 // published counts the publishes of one source by how they ended.
@@ -39,6 +39,7 @@ func newCounters(m *metrics.Metrics) counters {
 		connections:       m.Refused.Of(metrics.RefuseConnectionLimit),
 		shutdown:          m.Refused.Of(metrics.RefuseShutdown),
 		size:              m.Refused.Of(metrics.RefusePublicationSize),
+		emulationFull:     m.Drops.Of(metrics.DropEmulationFull),
 	}
 }
 

@@ -159,7 +159,7 @@ func (o *fanOut) block(e *Encoding) []byte {
 // take hands a subscription the volley: in one piece where it gets all of it.
 func (sub *subscription) take(o *fanOut, alone bool) {
 	first := &o.queue[0].event
-	whole := first.Kind == EventPublication && sub.reading == nil &&
+	whole := first.Kind == EventPublication && sub.reading == nil && sub.session.shares() &&
 		(first.Publication.Offset == 0 || first.Publication.Offset > sub.after)
 	if !whole {
 		for _, b := range o.queue[:o.volley] {
@@ -181,7 +181,7 @@ func (sub *subscription) take(o *fanOut, alone bool) {
 // follows reports whether a publication has no offset, or the one after the last.
 func (l *subscribers) follows(b *broadcast) bool {
 	offset := b.event.Publication.Offset
-	return offset == 0 || l.last == 0 || l.epoch == b.epoch && offset == l.last+1
+	return offset == 0 || l.last == 0 || l.epoch == b.event.Epoch && offset == l.last+1
 }
 
 // inSequence checks that a publication with an offset is the one that follows
@@ -191,14 +191,14 @@ func (sh *Shard) inSequence(l *subscribers, b *broadcast) bool {
 	pub := b.event.Publication
 	switch {
 	case l.follows(b):
-		l.epoch, l.last = b.epoch, pub.Offset
+		l.epoch, l.last = b.event.Epoch, pub.Offset
 		return true
-	case l.epoch == b.epoch && pub.Offset <= l.last:
+	case l.epoch == b.event.Epoch && pub.Offset <= l.last:
 		sh.hub.count.Repeated.Inc()
 		return false
 	}
 	sh.hub.count.Gaps.Inc()
-	l.epoch, l.last = b.epoch, pub.Offset
+	l.epoch, l.last = b.event.Epoch, pub.Offset
 	for i := len(l.list) - 1; i >= 0; i-- {
 		if sub := l.list[i]; sub != nil && sub.positioned() {
 			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)

@@ -120,15 +120,16 @@ func (c *Config) check() error {
 
 // Hub is every shard together.
 type Hub struct {
-	cfg     Config
-	log     *slog.Logger
-	engine  engine.Engine
-	gate    *gate
-	topics  *topics
-	users   *directory
-	shards  []*Shard
-	started time.Time
-	count   counters
+	cfg      Config
+	log      *slog.Logger
+	engine   engine.Engine
+	gate     *gate
+	topics   *topics
+	users    *directory
+	emulated *emulated
+	shards   []*Shard
+	started  time.Time
+	count    counters
 
 	anonymous *channel.Identity // of every session without a user; never changed
 
@@ -149,13 +150,14 @@ func New(cfg Config) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{
-		cfg:     cfg,
-		log:     cfg.Log,
-		engine:  cfg.Engine,
-		count:   newCounters(cfg.Metrics),
-		topics:  newTopics(cfg.Shards),
-		users:   newDirectory(),
-		started: time.Now(),
+		cfg:      cfg,
+		log:      cfg.Log,
+		engine:   cfg.Engine,
+		count:    newCounters(cfg.Metrics),
+		topics:   newTopics(cfg.Shards),
+		users:    newDirectory(),
+		emulated: newEmulated(),
+		started:  time.Now(),
 
 		anonymous: &channel.Identity{App: cfg.App},
 		empty:     make(chan struct{}),
@@ -188,6 +190,7 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), protocol: h.protocols, open: h.count.Open[via]}
+	e.personal, _ = p.(Personal)
 	for _, known := range h.encodings {
 		if known.Protocol == p {
 			e.protocol = known.protocol

@@ -174,7 +174,10 @@ func (s *Session) limitOutbox() {
 // enqueueOf puts a frame in line that the subscription may lose. For a session
 // that is behind, slow_consumer latest keeps the newest of each key only.
 func (s *Session) enqueueOf(sub *subscription, b *broadcast) {
-	w := waiting{bytes: b.frameFor(s.enc), of: sub}
+	w := waiting{bytes: b.frameOf(s), of: sub}
+	if w.bytes == nil {
+		return
+	}
 	if sub.options.SlowConsumer == channel.KeepLatest {
 		if name := sub.options.ConflateKey; name != "" {
 			w.key = b.event.Publication.Tags[name]

@@ -26,6 +26,17 @@ type Protocol interface {
 	Append(dst []byte, e *Event) []byte
 }
 
+// Personal is a Protocol some of whose sessions are told of events in words of
+// their own, which costs an encoding for each of them. Its methods run on the
+// session's shard.
+type Personal interface {
+	// Shared reports whether the session is told what everybody is told.
+	Shared(s *Session) bool
+	// AppendFor is called in place of Append for a session that is not. When it
+	// appends nothing, nothing is sent.
+	AppendFor(dst []byte, s *Session, e *Event) []byte
+}
+
 // EventKind says what happened on a channel.
 type EventKind uint8
 
@@ -40,6 +51,7 @@ const (
 type Event struct {
 	Kind        EventKind
 	Channel     string
+	Epoch       string              // of the publication's offset; "": it has none
 	Publication *engine.Publication // EventPublication
 	Info        *engine.ClientInfo  // EventJoin, EventLeave
 }
@@ -83,6 +95,7 @@ var (
 	ErrReadOnly          = engine.ErrReadOnly      // temporary: no space
 	ErrUnrecoverable     = engine.ErrUnrecoverable // position of another epoch
 	ErrShutdown          = errors.New("shutting down")
+	ErrUnknownSession    = errors.New("unknown session")
 )
 
 // Encoding is a protocol put on the wire in one framing; what is encoded for one
@@ -91,6 +104,7 @@ type Encoding struct {
 	Protocol Protocol
 	Framing  Framing
 	index    int
-	protocol int // the same for every Encoding of one Protocol
+	protocol int      // the same for every Encoding of one Protocol
+	personal Personal // nil: every session is told the same
 	open     *metrics.Gauge
 }

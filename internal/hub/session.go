@@ -21,6 +21,9 @@ type ConnectRequest struct {
 	Token   string
 	Name    string // of the SDK, for logs
 	Version string
+
+	OneWay bool          // the client cannot answer: pings are sent, pongs not expected
+	PingIn time.Duration // until the first ping; 0: any time within the hub's interval
 }
 
 // ConnectResult answers it.
@@ -64,6 +67,8 @@ type Session struct {
 	dirty     bool // in shard.dirty
 	blocked   bool // the connection takes no bytes
 	paused    bool // the connection delivers no messages
+	oneWay    bool // the client cannot answer a ping
+	emulated  bool // what the client says comes through Hub.Emulate
 }
 
 // Open creates the session of a connection that Pick took a place for; on the
@@ -119,7 +124,11 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	s.identity = identity
 	s.connected = true
 	s.expireAt = unixMilli(identity.ExpireAt)
-	s.nextPing = s.shard.now + spread(h.cfg.PingInterval)
+	s.oneWay = r.OneWay
+	s.nextPing = s.shard.now + r.PingIn.Milliseconds()
+	if r.PingIn == 0 {
+		s.nextPing = s.shard.now + spread(h.cfg.PingInterval)
+	}
 	s.arm()
 	h.users.add(s)
 	h.count.Connects.Inc()
@@ -143,7 +152,7 @@ func (h *Hub) identify(token string) (*channel.Identity, error) {
 
 func (s *Session) connectResult() ConnectResult {
 	cfg := &s.shard.hub.cfg
-	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: true}
+	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: !s.oneWay}
 	r.ExpireIn = s.expiresIn(s.expireAt)
 	r.Expires = r.ExpireIn > 0
 	return r
@@ -234,6 +243,9 @@ func (s *Session) finish() {
 	if s.paused && !s.ended && int(s.pending) <= s.shard.hub.cfg.MaxPending/2 {
 		s.paused = false
 		s.conn.Resume()
+		if s.emulated {
+			s.shard.hub.emulated.goOn(s)
+		}
 	}
 }
 
@@ -284,6 +296,9 @@ func (s *Session) end(d Disconnect) {
 	}
 	if s.connected {
 		s.shard.hub.users.remove(s)
+	}
+	if s.emulated {
+		s.shard.hub.emulated.remove(s)
 	}
 	s.out = nil // not kept for re-use: it may hold frames
 	s.shard.hub.count.Disconnects.Of(d.Code).Inc()
@@ -348,7 +363,9 @@ func (s *Session) onTimer() {
 	if s.nextPing > 0 && now >= s.nextPing {
 		cfg := &s.shard.hub.cfg
 		s.nextPing = now + cfg.PingInterval.Milliseconds()
-		s.pongBy = now + cfg.PongTimeout.Milliseconds()
+		if !s.oneWay {
+			s.pongBy = now + cfg.PongTimeout.Milliseconds()
+		}
 		s.enc.Protocol.Ping(s)
 	}
 	s.arm()

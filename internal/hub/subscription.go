@@ -68,7 +68,9 @@ func (sub *subscription) offer(b *broadcast) {
 			return
 		}
 	}
-	s.enqueue(b.frameFor(s.enc))
+	if frame := b.frameOf(s); frame != nil {
+		s.enqueue(frame)
+	}
 }
 
 // buffer keeps a publication until history has been read. A session whose buffer

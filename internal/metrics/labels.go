@@ -14,8 +14,16 @@ type Transport string
 
 // The protocols and transports.
 const (
-	Centrifuge Protocol  = "centrifuge"
-	WebSocket  Transport = "websocket"
+	Centrifuge Protocol = "centrifuge"
+	Plain      Protocol = "plain"
+
+	WebSocket     Transport = "websocket"
+	HTTPStream    Transport = "http_stream"
+	SSE           Transport = "sse"
+	LongPoll      Transport = "long_poll"
+	UniWebSocket  Transport = "uni_websocket"
+	UniHTTPStream Transport = "uni_http_stream"
+	UniSSE        Transport = "uni_sse"
 )
 
 // Via is what sessions are counted by.
@@ -24,7 +32,18 @@ type Via struct {
 	Transport Transport
 }
 
-func allVias() []Via { return []Via{{Centrifuge, WebSocket}} }
+func allVias() []Via {
+	return []Via{
+		{Centrifuge, WebSocket},
+		{Centrifuge, HTTPStream},
+		{Centrifuge, SSE},
+		{Centrifuge, UniWebSocket},
+		{Centrifuge, UniHTTPStream},
+		{Centrifuge, UniSSE},
+		{Plain, SSE},
+		{Plain, LongPoll},
+	}
+}
 
 // Source says who published.
 type Source string
@@ -79,11 +98,13 @@ const (
 	DropPublishQueueFull DropReason = "publish_queue_full" // publishes that found the line full
 	DropReaderQueueFull  DropReason = "reader_queue_full"  // history reads that found the line full
 	DropHandshakeLimit   DropReason = "handshake_limit"    // connections beyond the handshakes under way
+	DropEmulationFull    DropReason = "emulation_full"     // requests of /emulation beyond those that wait for one session
 )
 
 func allDropReasons() []DropReason {
 	return []DropReason{
 		DropOutboxFull, DropOldest, DropConflated, DropPublishWait, DropPublishQueueFull, DropReaderQueueFull, DropHandshakeLimit,
+		DropEmulationFull,
 	}
 }
 

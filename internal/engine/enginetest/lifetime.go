@@ -31,6 +31,13 @@ func control(s *stage) {
 			t.Errorf("control: %v", err)
 		}
 	}
+	_, err := await(t, func(done func(struct{}, error)) {
+		c := engine.Control{Op: engine.ControlReceive, Node: "nobody", Client: "s", Data: []byte("x")}
+		s.writer().Control(c, func(err error) { done(struct{}{}, err) })
+	})
+	if !errors.Is(err, engine.ErrUnknownNode) {
+		t.Errorf("control of a node that is not there: %v", err)
+	}
 	for _, r := range s.recorders {
 		r.until(t, "every control is told", func() bool { return len(r.control) >= len(want) })
 		if !reflect.DeepEqual(r.control, want) {

@@ -89,6 +89,10 @@ func (e *Engine) Unfollow(channel.ID) {}
 
 // Control implements engine.Controller: this node is every node.
 func (e *Engine) Control(c engine.Control, done func(error)) {
+	if c.Node != "" {
+		done(engine.ErrUnknownNode)
+		return
+	}
 	if !e.enter() {
 		done(engine.ErrClosed)
 		return
