@@ -235,11 +235,11 @@ func TestErrorsThatEndACommand(t *testing.T) {
 		{"no JSON", "", []string{"publish", "chat:1", "hello", "--config", file}, "--text"},
 		{"a line that is no JSON", "1\nhello\n", []string{"publish", "chat:1", "--config", file}, "line 2"},
 		{"one key for many", "1\n", []string{"publish", "chat:1", "--config", file, "--idempotency-key", "x"}, "--idempotency-key"},
-		{"wrong API key", "", []string{"publish", "chat:1", "1", "--config", file, "--api-key", "x"}, "API key"},
+		{"wrong API key", "", []string{"publish", "chat:1", "1", "--config", file, "--api-key", "x"}, "wrong API key (code 101): give the server's api.key"},
 		{"wrong API key, many", "1\n2\n3\n", []string{"publish", "chat:1", "--config", file, "--api-key", "x"}, "API key"},
 		{"unknown namespace", "", []string{"publish", "nowhere:1", "1", "--config", file}, "code 102"},
 		{"unknown namespace, many", "1\n", []string{"publish", "nowhere:1", "--config", file}, "code 102"},
-		{"no server", "", []string{"publish", "chat:1", "1", "--config", file, "--server", "127.0.0.1:1"}, "refused"},
+		{"no server", "", []string{"publish", "chat:1", "1", "--config", file, "--server", "127.0.0.1:1"}, "no server at 127.0.0.1:1: start one"},
 		{"an address that is none", "", []string{"publish", "chat:1", "1", "--config", file, "--server", "ftp://x"}, "address"},
 
 		{"subscribe without a token", "", []string{"subscribe", "chat:1", "--config", file}, "10"},

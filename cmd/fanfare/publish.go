@@ -83,13 +83,15 @@ func (p *publishing) run(cmd *cobra.Command, args []string) error {
 	defer api.Close()
 	p.template.Channel = args[0]
 	if len(args) == 2 && args[1] != "-" {
-		return p.one(cmd, api, []byte(args[1]))
+		return explain(p.one(cmd, api, []byte(args[1])), addr, publishCredentials)
 	}
 	if p.template.IdempotencyKey != "" {
 		return errors.New("--idempotency-key is for a single message: with standard input only the first would be stored")
 	}
-	return p.lines(cmd, api)
+	return explain(p.lines(cmd, api), addr, publishCredentials)
 }
+
+const publishCredentials = "the server's api.key with --api-key, or its settings with --config"
 
 // message makes a message of one argument or line.
 func (p *publishing) message(data []byte) (client.Message, error) {

@@ -115,7 +115,7 @@ func (l *listening) run(cmd *cobra.Command, args []string) error {
 	if errors.Is(err, errEnough) || cmd.Context().Err() != nil {
 		return nil
 	}
-	return err
+	return explain(err, addr, "--token, or --user and the server's settings with --config")
 }
 
 func position(p client.Position) string {

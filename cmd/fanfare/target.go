@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fanfare-push/fanfare/client"
 	"github.com/fanfare-push/fanfare/internal/config"
 )
 
@@ -39,4 +43,16 @@ func (t *target) resolve() (config.Config, string, error) {
 		host = "127.0.0.1" // it listens everywhere
 	}
 	return cfg, net.JoinHostPort(host, port), nil
+}
+
+// explain says what to do about an error of the server at addr, or of its absence.
+// credentials are the flags that give them.
+func explain(err error, addr, credentials string) error {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no server at %s: start one with fanfare serve --dev, or name it with --server (%w)", addr, err)
+	case client.CodeOf(err) == client.CodeUnauthorized:
+		return fmt.Errorf("%w: give %s", err, credentials)
+	}
+	return err
 }

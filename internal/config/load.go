@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -143,13 +144,16 @@ func parserFor(file string) (koanf.Parser, error) {
 	return nil, fmt.Errorf("config %s: its name must end with .yaml, .yml, .toml or .json", file)
 }
 
-var errFile = errors.New("config cannot be read")
+var errFile = errors.New("cannot be read")
 
 func readError(file string, err error) error {
 	if err == nil {
 		err = errors.New("it is a directory")
 	}
-	return fmt.Errorf("%w: %s: %w", errFile, file, err)
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err // the file is named already
+	}
+	return fmt.Errorf("config %s %w: %w", file, errFile, err)
 }
 
 // limited is a koanf.Provider that reads a file, if it is not too large.
