@@ -19,6 +19,8 @@ type health struct {
 	free     atomic.Uint64
 	used     atomic.Uint64
 
+	spaceUnknown atomic.Bool // and said so
+
 	// When the write and the sync that are waited for began, in nanoseconds of the
 	// monotonic clock; 0: none is.
 	commitSince, syncSince atomic.Int64
@@ -112,8 +114,10 @@ func (e *Engine) checkSpace() {
 	if errors.Is(err, store.ErrUnsupported) {
 		return
 	}
-	if err != nil {
+	if unknown := err != nil; e.health.spaceUnknown.Swap(unknown) != unknown && unknown {
 		e.cfg.Logger.Warn("free space is unknown", "dir", e.cfg.Dir, "error", err)
+	}
+	if err != nil {
 		return
 	}
 	e.health.free.Store(free)
