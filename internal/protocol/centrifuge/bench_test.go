@@ -48,9 +48,11 @@ func fewest(fn func()) float64 {
 // A publish allocates what it hands on: the request, the channel, the data, and
 // what waits for the answer.
 func TestAllocations(t *testing.T) {
-	j, e, dst := New(Config{}), tagged(), make([]byte, 0, 1024)
-	if n := fewest(func() { dst = j.Append(dst[:0], e) }); n > 0 {
-		t.Errorf("Append allocates %v times", n)
+	e, dst := tagged(), make([]byte, 0, 1024)
+	for _, p := range []*Protocol{New(Config{}), NewProtobuf(Config{}), NewUni(Config{})} {
+		if n := fewest(func() { dst = p.Append(dst[:0], e) }); n > 0 {
+			t.Errorf("%s: Append allocates %v times", p.Name(), n)
+		}
 	}
 	c := benchClient(t)
 	if n := fewest(func() { c.receive(publishFrame) }); n > 4 {
@@ -63,12 +65,16 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	j, e, dst := New(Config{}), tagged(), make([]byte, 0, 1024)
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = j.Append(dst[:0], e)
+	for _, p := range []*Protocol{New(Config{}), NewProtobuf(Config{})} {
+		b.Run(p.codec.name(), func(b *testing.B) {
+			e, dst := tagged(), make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = p.Append(dst[:0], e)
+			}
+			b.SetBytes(int64(len(dst)))
+		})
 	}
-	b.SetBytes(int64(len(dst)))
 }
 
 func BenchmarkPublishCommand(b *testing.B) {

@@ -1,8 +1,6 @@
 package centrifuge
 
 import (
-	"bytes"
-
 	"github.com/centrifugal/protocol"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -29,6 +27,7 @@ type wire interface {
 type identity interface {
 	Connect(r hub.ConnectRequest, done func(hub.ConnectResult, error))
 	Refresh(token string, done func(hub.ConnectResult, error))
+	Emulation() (secret, node string)
 }
 
 type subscriber interface {
@@ -58,7 +57,7 @@ const (
 // client is what the protocol remembers of one session. Everything runs on the
 // session's shard.
 type client struct {
-	json   *JSON
+	proto  *Protocol
 	s      session
 	batch  *buffer // replies to the frame in hand; nil between frames
 	held   []byte  // commands that wait for the connect reply
@@ -72,29 +71,26 @@ func (c *client) receive(msg []byte) {
 		c.hold(msg)
 		return
 	}
-	c.batch = c.json.buffer()
+	c.batch = c.proto.buffer()
 	c.run(msg)
 	c.flush()
-	c.json.release(c.batch)
+	c.proto.release(c.batch)
 	c.batch = nil
 }
 
 // run does the commands of a frame in order, until the connection ends or has to
-// wait for connect. One newline may end the frame.
+// wait for connect.
 func (c *client) run(msg []byte) {
 	rest, more := msg, true
 	for n := 0; more; n++ {
-		var line []byte
-		line, rest, more = bytes.Cut(rest, newline)
-		more = more && len(rest) > 0
-		if n == c.json.cfg.MaxCommands {
+		if n == c.proto.cfg.MaxCommands {
 			c.refuse(errTooMany)
 			return
 		}
-		var cmd protocol.Command
-		method, err := decode(line, c.json.cfg.MaxDepth, &cmd)
-		if err == nil {
-			err = c.do(method, &cmd)
+		var command []byte
+		var err error
+		if command, rest, more, err = c.proto.codec.next(rest); err == nil {
+			err = c.command(command)
 		}
 		switch {
 		case err != nil:
@@ -109,19 +105,27 @@ func (c *client) run(msg []byte) {
 	}
 }
 
-var newline = []byte{'\n'}
+func (c *client) command(encoded []byte) error {
+	cmd := &c.batch.cmd
+	*cmd = protocol.Command{}
+	method, err := c.proto.codec.decode(encoded, c.proto.cfg.MaxDepth, cmd)
+	if err != nil {
+		return err
+	}
+	return c.do(method, cmd)
+}
 
 // hold keeps a copy of commands until connect is answered.
 func (c *client) hold(msg []byte) {
-	msg = bytes.TrimSuffix(msg, newline)
+	msg = c.proto.codec.trim(msg)
 	switch {
 	case len(msg) == 0:
-		c.refuse(errNotObject)
+		c.refuse(errNothing)
 	case len(c.held)+len(msg) >= maxHeld:
 		c.refuse(errHeldFull)
 	default:
 		if len(c.held) > 0 {
-			c.held = append(c.held, '\n')
+			c.held = c.proto.codec.separate(c.held)
 		}
 		c.held = append(c.held, msg...)
 	}
@@ -129,7 +133,7 @@ func (c *client) hold(msg []byte) {
 
 // refuse ends the connection of a client that does not keep to the protocol.
 func (c *client) refuse(why error) {
-	c.json.cfg.Log.Debug("malformed command", "error", why)
+	c.proto.cfg.Log.Debug("malformed command", "error", why)
 	c.disconnect(hub.DisconnectBadRequest)
 }
 
@@ -140,24 +144,24 @@ func (c *client) disconnect(d hub.Disconnect) {
 	c.s.Disconnect(d)
 }
 
-// line is a buffer to append one line to, which sendLine then takes.
+// line is a buffer to append one message to, which sendLine then takes.
 func (c *client) line() *buffer {
 	if c.batch == nil {
-		return c.json.buffer()
+		return c.proto.buffer()
 	}
 	if len(c.batch.b) > 0 {
-		c.batch.b = append(c.batch.b, '\n')
+		c.batch.b = c.proto.codec.separate(c.batch.b)
 	}
 	return c.batch
 }
 
-// sendLine sends a line at once, unless it leaves with others of its frame.
+// sendLine sends a message at once, unless it leaves with others of its frame.
 func (c *client) sendLine(buf *buffer) {
 	if buf == c.batch {
 		return
 	}
 	c.s.Send(buf.b)
-	c.json.release(buf)
+	c.proto.release(buf)
 }
 
 func (c *client) flush() {
@@ -171,7 +175,7 @@ func (c *client) flush() {
 func (c *client) ping() {
 	c.pinged = true
 	buf := c.line()
-	buf.b = append(buf.b, "{}"...)
+	buf.b = c.proto.codec.ping(buf.b)
 	c.sendLine(buf)
 }
 
@@ -183,22 +187,13 @@ func (c *client) pong() error {
 	}
 	c.pinged = false
 	c.s.Pong()
-	c.json.cfg.Count(methodPing, 0)
+	c.proto.cfg.Count(methodPing, 0)
 	return nil
 }
 
-// tell pushes what the server did to this session. What a subscription made by
-// the server recovered follows it, in the same frame.
+// tell pushes what the server did to this session.
 func (c *client) tell(n hub.Notice) {
 	buf := c.line()
-	switch {
-	case n.Unsubscribed != nil:
-		buf.b = appendUnsubscribePush(buf.b, n.Channel, n.Unsubscribed)
-	case n.Subscribed != nil:
-		buf.b = appendSubscribePush(buf.b, n.Channel, n.Subscribed)
-		for _, pub := range n.Subscribed.Publications {
-			buf.b = appendPubPush(append(buf.b, '\n'), n.Channel, pub)
-		}
-	}
+	buf.b = c.proto.appendNotice(buf.b, n)
 	c.sendLine(buf)
 }

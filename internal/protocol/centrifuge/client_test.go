@@ -13,7 +13,7 @@ import (
 func newTestClient(tb testing.TB, cfg Config) (*client, *fakeSession) {
 	tb.Helper()
 	f := newFake()
-	c := &client{json: New(cfg), s: f}
+	c := &client{proto: New(cfg), s: f}
 	c.receive([]byte(`{"id":1,"connect":{}}`))
 	if c.stage != stageLive {
 		tb.Fatal("not connected")
@@ -69,7 +69,7 @@ func (k *keeper) Subscribe(r hub.SubscribeRequest, done func(hub.SubscribeResult
 // that an answer still needs, may point into it.
 func TestNothingPointsIntoTheFrame(t *testing.T) {
 	k := &keeper{fakeSession: newFake()}
-	c := &client{json: New(Config{}), s: k}
+	c := &client{proto: New(Config{}), s: k}
 	overwritten := func(frame string) {
 		msg := []byte(frame)
 		c.receive(msg)
@@ -101,7 +101,7 @@ func TestNothingPointsIntoTheFrame(t *testing.T) {
 func TestHeldCommandsAreBounded(t *testing.T) {
 	f := newFake()
 	f.holding = true
-	c := &client{json: New(Config{}), s: f}
+	c := &client{proto: New(Config{}), s: f}
 	c.receive([]byte(`{"id":1,"connect":{}}`))
 	line := []byte(`{"id":2,"publish":{"channel":"a","data":"` + strings.Repeat("x", 1000) + `"}}`)
 	for sent := 0; f.ended == nil; sent += len(line) {

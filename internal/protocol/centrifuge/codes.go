@@ -56,6 +56,7 @@ var errorTable = []struct {
 	{hub.ErrAlreadySubscribed, errAlreadySubscribed},
 	{hub.ErrLimitExceeded, errLimitExceeded},
 	{hub.ErrBadRequest, errBadRequest},
+	{hub.ErrUnknownSession, errBadRequest},
 	{hub.ErrNotAvailable, errNotAvailable},
 	{hub.ErrTokenExpired, errTokenExpired},
 	{channel.ErrTokenExpired, errTokenExpired},

@@ -40,7 +40,7 @@ func (c *client) do(method string, cmd *protocol.Command) error {
 	case methodRPC, methodPing:
 		return c.reject(method, cmd.Id, errNotAvailable)
 	case methodSend:
-		c.json.cfg.Count(methodSend, 0)
+		c.proto.cfg.Count(methodSend, 0)
 		return nil
 	}
 	return c.pong()
@@ -55,16 +55,16 @@ func (c *client) reply(method string, id uint32, err error, encode func([]byte) 
 	buf := c.line()
 	buf.b = encode(buf.b)
 	c.sendLine(buf)
-	c.json.cfg.Count(method, 0)
+	c.proto.cfg.Count(method, 0)
 }
 
 // reject answers a command with an error. It returns nil: what is answered is
 // not malformed.
 func (c *client) reject(method string, id uint32, code *errorCode) error {
 	buf := c.line()
-	buf.b = appendErrorReply(buf.b, id, code)
+	buf.b = c.proto.codec.errorReply(buf.b, id, code)
 	c.sendLine(buf)
-	c.json.cfg.Count(method, code.code)
+	c.proto.cfg.Count(method, code.code)
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (c *client) fail(method string, id uint32, err error) {
 	}
 	code := errorFor(err)
 	if code == nil {
-		c.json.cfg.Log.Error("client command failed", "method", method, "error", err)
+		c.proto.cfg.Log.Error("client command failed", "method", method, "error", err)
 		code = errInternal
 	}
 	_ = c.reject(method, id, code)
@@ -108,16 +108,13 @@ func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
 		return errSecondConnect
 	}
 	c.stage = stageConnecting
-	c.s.Connect(hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version}, func(res hub.ConnectResult, err error) {
+	c.s.Connect(connectRequest(r), func(res hub.ConnectResult, err error) {
 		c.stage = stageLive
 		if err != nil {
 			c.stage, c.held = stageFailed, nil
 		}
 		c.reply(methodConnect, id, err, func(b []byte) []byte {
-			return (&protocol.Reply{Id: id, Connect: &protocol.ConnectResult{
-				Client: res.Client, Version: c.json.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
-				Ping: res.Ping, Pong: res.Pong,
-			}}).AppendJSON(b)
+			return c.proto.codec.reply(b, &protocol.Reply{Id: id, Connect: connectResult(c.proto, c.s, &res)})
 		})
 		if held := c.held; len(held) > 0 {
 			c.held = nil
@@ -127,15 +124,27 @@ func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
 	return nil
 }
 
+func connectRequest(r *protocol.ConnectRequest) hub.ConnectRequest {
+	return hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version}
+}
+
+func connectResult(p *Protocol, s session, res *hub.ConnectResult) *protocol.ConnectResult {
+	secret, node := s.Emulation()
+	return &protocol.ConnectResult{
+		Client: res.Client, Version: p.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
+		Ping: res.Ping, Pong: res.Pong, Session: secret, Node: node,
+	}
+}
+
 func (c *client) refresh(id uint32, r *protocol.RefreshRequest) error {
 	if r.Token == "" {
 		return errNoToken
 	}
 	c.s.Refresh(r.Token, func(res hub.ConnectResult, err error) {
 		c.reply(methodRefresh, id, err, func(b []byte) []byte {
-			return (&protocol.Reply{Id: id, Refresh: &protocol.RefreshResult{
-				Client: res.Client, Version: c.json.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
-			}}).AppendJSON(b)
+			return c.proto.codec.reply(b, &protocol.Reply{Id: id, Refresh: &protocol.RefreshResult{
+				Client: res.Client, Version: c.proto.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
+			}})
 		})
 	})
 	return nil
@@ -162,7 +171,7 @@ func (c *client) subscribe(id uint32, r *protocol.SubscribeRequest) error {
 			err = hub.ErrUnrecoverable
 		}
 		c.reply(methodSubscribe, id, err, func(b []byte) []byte {
-			return appendSubscribeReply(b, id, req.Since.Offset, &res)
+			return c.proto.codec.subscribeReply(b, id, req.Since.Offset, &res)
 		})
 	})
 	return nil
@@ -174,7 +183,7 @@ func (c *client) unsubscribe(id uint32, r *protocol.UnsubscribeRequest) error {
 	}
 	c.s.Unsubscribe(r.Channel)
 	c.reply(methodUnsubscribe, id, nil, func(b []byte) []byte {
-		return appendEmptyReply(b, id, methodUnsubscribe)
+		return c.proto.codec.emptyReply(b, id, methodUnsubscribe)
 	})
 	return nil
 }
@@ -190,9 +199,9 @@ func (c *client) subRefresh(id uint32, r *protocol.SubRefreshRequest) error {
 	}
 	c.s.SubRefresh(r.Channel, r.Token, func(expireIn uint32, err error) {
 		c.reply(methodSubRefresh, id, err, func(b []byte) []byte {
-			return (&protocol.Reply{Id: id, SubRefresh: &protocol.SubRefreshResult{
+			return c.proto.codec.reply(b, &protocol.Reply{Id: id, SubRefresh: &protocol.SubRefreshResult{
 				Expires: expireIn > 0, Ttl: expireIn,
-			}}).AppendJSON(b)
+			}})
 		})
 	})
 	return nil
@@ -207,15 +216,16 @@ func (c *client) publish(id uint32, r *protocol.PublishRequest) error {
 	case r.Type != 0 || len(r.Data) == 0:
 		return c.reject(methodPublish, id, errBadRequest)
 	}
-	c.s.Publish(hub.ClientPublish{Channel: r.Channel, Data: oneLine(r.Data)}, func(_ engine.PublishResult, err error) {
+	data, binary := c.proto.codec.payload(r.Data, c.proto.cfg.MaxDepth)
+	c.s.Publish(hub.ClientPublish{Channel: r.Channel, Data: data, Binary: binary}, func(_ engine.PublishResult, err error) {
 		if err != nil {
 			c.fail(methodPublish, id, err)
 			return
 		}
 		buf := c.line()
-		buf.b = appendEmptyReply(buf.b, id, methodPublish)
+		buf.b = c.proto.codec.emptyReply(buf.b, id, methodPublish)
 		c.sendLine(buf)
-		c.json.cfg.Count(methodPublish, 0)
+		c.proto.cfg.Count(methodPublish, 0)
 	})
 	return nil
 }
@@ -232,7 +242,7 @@ func (c *client) history(id uint32, r *protocol.HistoryRequest) error {
 		q.Since = &engine.Position{Epoch: r.Since.Epoch, Offset: r.Since.Offset}
 	}
 	c.s.History(r.Channel, q, func(res engine.HistoryResult, err error) {
-		c.reply(methodHistory, id, err, func(b []byte) []byte { return appendHistoryReply(b, id, &res) })
+		c.reply(methodHistory, id, err, func(b []byte) []byte { return c.proto.codec.historyReply(b, id, &res) })
 	})
 	return nil
 }
@@ -244,10 +254,10 @@ func (c *client) presence(id uint32, r *protocol.PresenceRequest) error {
 		return errNoChannel
 	}
 	c.s.Presence(r.Channel, func(members engine.Members, err error) {
-		if err == nil && presenceSize(members) > c.json.cfg.MaxReply {
+		if err == nil && presenceSize(members) > c.proto.cfg.MaxReply {
 			err = hub.ErrLimitExceeded
 		}
-		c.reply(methodPresence, id, err, func(b []byte) []byte { return appendPresenceReply(b, id, members) })
+		c.reply(methodPresence, id, err, func(b []byte) []byte { return c.proto.codec.presenceReply(b, id, members) })
 	})
 	return nil
 }
@@ -268,9 +278,9 @@ func (c *client) presenceStats(id uint32, r *protocol.PresenceStatsRequest) erro
 	}
 	c.s.PresenceStats(r.Channel, func(stats engine.PresenceStats, err error) {
 		c.reply(methodPresenceStats, id, err, func(b []byte) []byte {
-			return (&protocol.Reply{Id: id, PresenceStats: &protocol.PresenceStatsResult{
+			return c.proto.codec.reply(b, &protocol.Reply{Id: id, PresenceStats: &protocol.PresenceStatsResult{
 				NumClients: uint32(stats.Clients), NumUsers: uint32(stats.Users),
-			}}).AppendJSON(b)
+			}})
 		})
 	})
 	return nil

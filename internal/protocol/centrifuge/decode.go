@@ -11,6 +11,7 @@ import (
 // Reasons for which a command is malformed, for the log.
 var (
 	errNotObject     = errors.New("not a JSON object")
+	errNothing       = errors.New("an empty frame")
 	errTooDeep       = errors.New("nested too deep")
 	errNoMethod      = errors.New("no method")
 	errManyMethods   = errors.New("several methods")
@@ -42,6 +43,11 @@ func decode(line []byte, maxDepth int, cmd *protocol.Command) (method string, er
 	if cfjson.SkipSpace(line, end) != len(line) {
 		return "", cfjson.ErrTrailingData
 	}
+	return requestOf(cmd)
+}
+
+// requestOf names the one request of a command; "" is a pong.
+func requestOf(cmd *protocol.Command) (method string, err error) {
 	method, n := methodOf(cmd)
 	switch {
 	case n > 1:

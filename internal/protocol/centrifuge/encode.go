@@ -1,7 +1,6 @@
 package centrifuge
 
 import (
-	"encoding/base64"
 	"slices"
 
 	"github.com/centrifugal/protocol"
@@ -15,36 +14,35 @@ import (
 // between: they are what a server encodes most. Everything else goes through the
 // protocol module's types.
 
+// appendPub writes a push of a publication, without what a reply puts around it.
+func appendPub(b []byte, channel string, pub *engine.Publication) []byte {
+	b = appendPushHead(b, channel)
+	b = append(b, `"pub":`...)
+	b = appendPublication(b, pub)
+	return append(b, '}')
+}
+
 func appendPushHead(b []byte, channel string) []byte {
-	b = append(b, `{"push":{"channel":`...)
+	b = append(b, `{"channel":`...)
 	b = cfjson.AppendString(b, channel)
 	return append(b, ',')
 }
 
-func appendPubPush(b []byte, channel string, pub *engine.Publication) []byte {
-	b = appendPushHead(b, channel)
-	b = append(b, `"pub":`...)
-	b = appendPublication(b, pub)
-	return append(b, "}}"...)
-}
-
-// appendInfoPush writes a join or a leave; open is all between the channel and
-// the info.
-func appendInfoPush(b []byte, channel, open string, info *engine.ClientInfo) []byte {
+// appendJoinLeave writes a push of a join or a leave; open is all between the
+// channel and the info.
+func appendJoinLeave(b []byte, channel, open string, info *engine.ClientInfo) []byte {
 	b = appendPushHead(b, channel)
 	b = append(b, open...)
 	b = appendInfo(b, info)
-	return append(b, "}}}"...)
+	return append(b, "}}"...)
 }
 
 func appendPublication(b []byte, pub *engine.Publication) []byte {
 	b = append(b, `{"data":`...)
 	if pub.Binary {
-		b = append(b, '"')
-		b = base64.StdEncoding.AppendEncode(b, pub.Data)
-		b = append(b, '"')
+		b = appendBase64(b, pub.Data)
 	} else {
-		b = cfjson.AppendRaw(b, pub.Data)
+		b = appendJSON(b, pub.Data)
 	}
 	if pub.Info != nil {
 		b = append(b, `,"info":`...)
@@ -134,16 +132,7 @@ func appendPublications(b []byte, pubs []*engine.Publication) []byte {
 // appendSubscribeReply tells where the subscription starts: a recovered one at
 // the offset that was asked for, from where its publications lead on.
 func appendSubscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeResult) []byte {
-	result := protocol.SubscribeResult{
-		Expires: res.ExpireIn > 0, Ttl: res.ExpireIn,
-		Recoverable: res.Recoverable, Positioned: res.Positioned,
-		Epoch: res.Position.Epoch, Offset: res.Position.Offset,
-		Recovered: res.Recovered, WasRecovering: res.WasRecovering,
-		Data: res.Data,
-	}
-	if res.Recovered {
-		result.Offset = asked
-	}
+	result := subscribeResult(asked, res)
 	b = appendReplyHead(b, id, methodSubscribe)
 	b = result.AppendJSON(b)
 	if len(res.Publications) > 0 {
@@ -182,24 +171,4 @@ func appendPresenceReply(b []byte, id uint32, members engine.Members) []byte {
 		b = appendInfo(b, info)
 	}
 	return append(b, "}}}"...)
-}
-
-func appendUnsubscribePush(b []byte, channel string, u *hub.Unsubscribe) []byte {
-	return (&protocol.Reply{Push: &protocol.Push{
-		Channel:     channel,
-		Unsubscribe: &protocol.Unsubscribe{Code: u.Code, Reason: u.Reason},
-	}}).AppendJSON(b)
-}
-
-// appendSubscribePush tells of a subscription made by the server. It starts
-// before the publications that follow it, if any.
-func appendSubscribePush(b []byte, channel string, res *hub.SubscribeResult) []byte {
-	push := &protocol.Subscribe{
-		Recoverable: res.Recoverable, Positioned: res.Positioned,
-		Epoch: res.Position.Epoch, Offset: res.Position.Offset, Data: res.Data,
-	}
-	if len(res.Publications) > 0 && res.Publications[0].Offset > 0 {
-		push.Offset = res.Publications[0].Offset - 1
-	}
-	return (&protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: push}}).AppendJSON(b)
 }

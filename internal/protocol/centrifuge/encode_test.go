@@ -125,8 +125,8 @@ func TestRepliesReadAsTheProtocolsTypes(t *testing.T) {
 		appendPresenceReply(nil, 1, nil),
 		appendSubscribeReply(nil, 1, 0, &hub.SubscribeResult{Publications: pubs}),
 		appendSubscribeReply(nil, 1, 0, &hub.SubscribeResult{Recovered: true, Publications: pubs}),
-		appendSubscribePush(nil, "a", &hub.SubscribeResult{}),
-		appendUnsubscribePush(nil, "a", &hub.UnsubscribeServer),
+		jsonCodec{}.push(nil, subscribePush("a", &hub.SubscribeResult{})),
+		jsonCodec{}.push(nil, unsubscribePush("a", &hub.UnsubscribeServer)),
 	} {
 		reads(t, string(line))
 	}

@@ -29,6 +29,8 @@ type fakeSession struct {
 	members  engine.Members
 	expireIn uint32
 	publish  []hub.ClientPublish
+	secret   string // of an emulated session
+	node     string
 }
 
 func newFake() *fakeSession {
@@ -74,8 +76,9 @@ func (f *fakeSession) Disconnect(d hub.Disconnect) {
 	}
 }
 
-func (f *fakeSession) Alive() bool { return f.ended == nil }
-func (f *fakeSession) Pong()       { f.note("pong") }
+func (f *fakeSession) Emulation() (secret, node string) { return f.secret, f.node }
+func (f *fakeSession) Alive() bool                      { return f.ended == nil }
+func (f *fakeSession) Pong()                            { f.note("pong") }
 
 func (f *fakeSession) connectResult() hub.ConnectResult {
 	return hub.ConnectResult{Client: "c1", Expires: f.expireIn > 0, ExpireIn: f.expireIn, Ping: 25, Pong: true}

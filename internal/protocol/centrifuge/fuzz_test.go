@@ -94,7 +94,7 @@ func FuzzReceive(f *testing.F) {
 		for _, holding := range []bool{false, true} {
 			fresh := newFake()
 			fresh.holding = holding
-			feed(t, &client{json: New(Config{}), s: fresh}, fresh, msg)
+			feed(t, &client{proto: New(Config{}), s: fresh}, fresh, msg)
 
 			c, live := newTestClient(t, Config{Version: "v"})
 			live.holding = holding

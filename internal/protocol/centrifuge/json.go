@@ -1,101 +1,108 @@
 package centrifuge
 
 import (
-	"log/slog"
-	"sync"
+	"bytes"
+	"encoding/base64"
 
+	"github.com/centrifugal/protocol"
+	"github.com/centrifugal/protocol/cfjson"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
-// Config is what a JSON is made of; every field may be left out.
-type Config struct {
-	Version string // of the server, told to clients
-	Log     *slog.Logger
-	// Count is told of every command that was answered, by method and error code;
-	// 0: no error. It is called on any shard and must not block.
-	Count func(method string, code uint32)
+// jsonCodec is the JSON encoding: a message is a line. bare leaves out what a
+// reply puts around a push, as unidirectional transports do.
+type jsonCodec struct{ bare bool }
 
-	MaxDepth    int // 0: DefaultMaxDepth
-	MaxCommands int // 0: DefaultMaxCommands; a client that returns subscribes to all its channels in one frame
-	MaxReply    int // 0: DefaultMaxReply; should be less than an outbox holds
+var newline = []byte{'\n'}
+
+func (jsonCodec) name() string { return "json" }
+
+func (jsonCodec) next(frame []byte) (command, rest []byte, more bool, err error) {
+	command, rest, more = bytes.Cut(frame, newline)
+	return command, rest, more && len(rest) > 0, nil // one newline may end the frame
 }
 
-// JSON is the protocol in its JSON encoding; it implements hub.Protocol.
-type JSON struct {
-	cfg     Config
-	buffers sync.Pool
+func (jsonCodec) decode(line []byte, maxDepth int, cmd *protocol.Command) (string, error) {
+	return decode(line, maxDepth, cmd)
 }
 
-var _ hub.Protocol = (*JSON)(nil)
+func (jsonCodec) payload(data []byte, _ int) (kept []byte, binary bool) { return oneLine(data), false }
 
-// buffer is where lines are encoded; the session copies them.
-type buffer struct{ b []byte }
+func (jsonCodec) trim(frame []byte) []byte { return bytes.TrimSuffix(frame, newline) }
 
-// New makes the protocol. One value serves every session.
-func New(cfg Config) *JSON {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+func (jsonCodec) separate(b []byte) []byte { return append(b, '\n') }
+
+func (jsonCodec) ping(b []byte) []byte { return append(b, "{}"...) }
+
+func (jsonCodec) reply(b []byte, r *protocol.Reply) []byte { return r.AppendJSON(b) }
+
+func (c jsonCodec) push(b []byte, p *protocol.Push) []byte {
+	if c.bare {
+		return p.AppendJSON(b)
 	}
-	if cfg.Count == nil {
-		cfg.Count = func(string, uint32) {}
-	}
-	if cfg.MaxDepth <= 0 {
-		cfg.MaxDepth = DefaultMaxDepth
-	}
-	if cfg.MaxCommands <= 0 {
-		cfg.MaxCommands = DefaultMaxCommands
-	}
-	if cfg.MaxReply <= 0 {
-		cfg.MaxReply = DefaultMaxReply
-	}
-	return &JSON{cfg: cfg}
+	return (&protocol.Reply{Push: p}).AppendJSON(b)
 }
 
-// Name implements hub.Protocol.
-func (*JSON) Name() string { return "centrifuge-json" }
-
-// Open implements hub.Protocol.
-func (j *JSON) Open(s *hub.Session) { s.State = &client{json: j, s: s} }
-
-// clientOf is what Open made.
-func clientOf(s *hub.Session) *client {
-	c, _ := s.State.(*client)
-	return c
+// data is a publication's as JSON: what is none becomes a string in base64.
+func (jsonCodec) data(pub *engine.Publication) protocol.Raw {
+	if !pub.Binary {
+		return pub.Data
+	}
+	b := make([]byte, 0, base64.StdEncoding.EncodedLen(len(pub.Data))+2)
+	return appendBase64(b, pub.Data)
 }
 
-// Receive implements hub.Protocol.
-func (*JSON) Receive(s *hub.Session, msg []byte) { clientOf(s).receive(msg) }
-
-// Ping implements hub.Protocol.
-func (*JSON) Ping(s *hub.Session) { clientOf(s).ping() }
-
-// Tell implements hub.Protocol.
-func (*JSON) Tell(s *hub.Session, n hub.Notice) { clientOf(s).tell(n) }
-
-// Append implements hub.Protocol.
-func (*JSON) Append(dst []byte, e *hub.Event) []byte {
+func (c jsonCodec) event(b []byte, e *hub.Event) []byte {
+	if !c.bare {
+		b = append(b, `{"push":`...)
+	}
 	switch e.Kind {
 	case hub.EventPublication:
-		return appendPubPush(dst, e.Channel, e.Publication)
+		b = appendPub(b, e.Channel, e.Publication)
 	case hub.EventJoin:
-		return appendInfoPush(dst, e.Channel, `"join":{"info":`, e.Info)
+		b = appendJoinLeave(b, e.Channel, `"join":{"info":`, e.Info)
 	case hub.EventLeave:
-		return appendInfoPush(dst, e.Channel, `"leave":{"info":`, e.Info)
+		b = appendJoinLeave(b, e.Channel, `"leave":{"info":`, e.Info)
 	}
-	return dst
+	if !c.bare {
+		b = append(b, '}')
+	}
+	return b
 }
 
-func (j *JSON) buffer() *buffer {
-	buf, ok := j.buffers.Get().(*buffer)
-	if !ok {
-		return new(buffer)
-	}
-	buf.b = buf.b[:0]
-	return buf
+func (jsonCodec) emptyReply(b []byte, id uint32, method string) []byte {
+	return appendEmptyReply(b, id, method)
 }
 
-func (j *JSON) release(buf *buffer) {
-	if cap(buf.b) <= maxPooledBuffer {
-		j.buffers.Put(buf)
+func (jsonCodec) errorReply(b []byte, id uint32, code *errorCode) []byte {
+	return appendErrorReply(b, id, code)
+}
+
+func (jsonCodec) subscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeResult) []byte {
+	return appendSubscribeReply(b, id, asked, res)
+}
+
+func (jsonCodec) historyReply(b []byte, id uint32, res *engine.HistoryResult) []byte {
+	return appendHistoryReply(b, id, res)
+}
+
+func (jsonCodec) presenceReply(b []byte, id uint32, members engine.Members) []byte {
+	return appendPresenceReply(b, id, members)
+}
+
+func appendBase64(b, data []byte) []byte {
+	b = append(b, '"')
+	b = base64.StdEncoding.AppendEncode(b, data)
+	return append(b, '"')
+}
+
+// appendJSON writes JSON without line breaks, which can only stand between
+// tokens: on the wire a line is a message.
+func appendJSON(b, data []byte) []byte {
+	if bytes.IndexByte(data, '\r') < 0 {
+		return cfjson.AppendRaw(b, data)
 	}
+	return cfjson.AppendRaw(b, bytes.ReplaceAll(data, []byte{'\r'}, nil))
 }

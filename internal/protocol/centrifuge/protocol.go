@@ -19,6 +19,17 @@ package centrifuge
 //	server  {}                             ping
 //	client  {}                             pong, the answer to a ping
 //
+// In Protobuf a frame is one or several messages, Command one way and Reply the
+// other, each after its length as a varint; a ping and a pong are a length of 0.
+// A unidirectional client sends one ConnectRequest in JSON, in whatever way its
+// transport has, and is sent a Push a line:
+//
+//	client  {"token":"…"}                  connect request; may be empty
+//	server  {"connect":{…}}                the answer, or else the connection ends
+//	server  {"channel":"c","KIND":{…}}     push
+//	server  {}                             ping, which needs no answer
+//	server  {"disconnect":{…}}             the last line, where no close frame can say why
+//
 // # Flow
 //
 // The first command is connect; its reply names the session and says how often
@@ -31,7 +42,8 @@ package centrifuge
 //
 // # Commands
 //
-//	connect         token, name, version → client, version, ping (seconds), pong, expires, ttl (seconds)
+//	connect         token, name, version → client, version, ping (seconds), pong, expires, ttl (seconds);
+//	                where commands come in requests of their own also session (a secret) and node
 //	subscribe       channel, token, recover, epoch, offset, positioned, recoverable, join_leave, flag
 //	                → recoverable, positioned, epoch, offset, was_recovering, recovered, publications, expires, ttl, data
 //	unsubscribe     channel → {}
@@ -61,12 +73,14 @@ package centrifuge
 //	subscribe    the server made a subscription: recoverable, positioned, epoch, offset, data
 //	unsubscribe  the server ended one: code, reason
 //
-// message, connect, disconnect and refresh are pushes of other servers and
-// unidirectional transports; none is sent here.
+// connect is the first push to a unidirectional client; disconnect ends a stream
+// whose transport has no close frame. message and refresh are not sent.
 //
 // A publication has an offset only with history. time is when it was ordered, in
 // Unix milliseconds. An event name travels as the tag "event". Data that is not
-// JSON is given to clients of this encoding as a JSON string in base64.
+// JSON is given to clients of the JSON encoding as a JSON string in base64; what a
+// client of the Protobuf encoding publishes is looked at, once, for whether it is
+// JSON.
 //
 // # What is malformed
 //

@@ -55,7 +55,7 @@ type play struct {
 	name  string
 	n     int // line
 	log   *strings.Builder
-	json  *JSON
+	proto *Protocol
 	fake  *fakeSession
 	c     *client
 	frame []string // lines of the client's frame in hand
@@ -78,9 +78,9 @@ func (p *play) again() {
 			return a
 		},
 	})
-	p.json = New(Config{Version: "test", Log: slog.New(plain), MaxDepth: 5, MaxCommands: 4, MaxReply: 200})
+	p.proto = New(Config{Version: "test", Log: slog.New(plain), MaxDepth: 5, MaxCommands: 4, MaxReply: 200})
 	p.fake = newFake()
-	p.c = &client{json: p.json, s: p.fake}
+	p.c = &client{proto: p.proto, s: p.fake}
 }
 
 func (p *play) errorf(format string, args ...any) {
