@@ -33,6 +33,8 @@ type ConnectResult struct {
 	ExpireIn uint32 // seconds
 	Ping     uint32 // seconds between the server's pings
 	Pong     bool   // the server expects an answer to them
+	Session  string // the secret of an emulated session, see Hub.Emulate; "": it is not emulated
+	Node     string // where it is; "": it is not emulated
 }
 
 // Session is one connected client. Every method runs on its shard's goroutine,
@@ -155,6 +157,7 @@ func (s *Session) connectResult() ConnectResult {
 	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: !s.oneWay}
 	r.ExpireIn = s.expiresIn(s.expireAt)
 	r.Expires = r.ExpireIn > 0
+	r.Session, r.Node = s.Emulation()
 	return r
 }
 
