@@ -188,7 +188,7 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	on(conns[0].session, func() {
 		perRun = testing.AllocsPerRun(50, func() {
 			sh.accept(b)
-			for sh.deliver(true) {
+			for sh.deliver(true) == 0 {
 			}
 			sh.flushDirty()
 		})

@@ -20,7 +20,8 @@ type Shard struct {
 	loop  Loop
 	box   mailbox
 
-	now       int64 // Unix milliseconds, at the start of the turn
+	turn      time.Time // when the turn began
+	now       int64     // the same in Unix milliseconds
 	sessions  []*Session
 	wheel     *wheel
 	dirty     []*Session // sessions with something to write when the turn ends
@@ -72,20 +73,20 @@ func (sh *Shard) Post(fn func()) { sh.post(item{fn: fn}) }
 // way, writes what came of it, and returns how long the loop may sleep unless it
 // is woken; 0: there is more to do at once, negative: for ever.
 func (sh *Shard) Turn(now time.Time) time.Duration {
-	sh.now = now.UnixMilli()
+	sh.turn, sh.now = now, now.UnixMilli()
 	sh.wheel.advance(sh.now, (*Session).onTimer)
 	sh.drain()
 	more := sh.deliver(true)
 	sh.flushDirty()
 	sh.countTurn()
-	if more {
+	if more == 0 {
 		return 0
 	}
-	wait := sh.wheel.wait(sh.now)
-	if wait < 0 {
-		return -1
+	wait := time.Duration(sh.wheel.wait(sh.now)) * time.Millisecond
+	if wait < 0 || more > 0 && more < wait {
+		return more
 	}
-	return time.Duration(wait) * time.Millisecond
+	return wait
 }
 
 // forget takes a session that is gone off the list.

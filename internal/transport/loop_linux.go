@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -89,6 +88,7 @@ type loop struct {
 	file  *os.File // the epoll descriptor, in Go's own poller
 	raw   syscall.RawConn
 	fd    int
+	nudge *nudge
 	done  chan struct{}
 
 	parked  atomic.Bool // a Wake has to interrupt the wait
@@ -99,18 +99,13 @@ type loop struct {
 	streams []*stream // by descriptor
 	events  []unix.EpollEvent
 	buf     []byte
-	count   int       // events of the last look
-	yielded time.Time // when other goroutines last had a chance to see the network
+	count   int // events of the last look
 }
 
 // Sizes of a loop.
 const (
 	loopEvents = 512
 	loopBuffer = 64 << 10
-	// parkEvery is how long a busy loop may keep Go's scheduler from polling the
-	// network: while every P has something to run, nobody looks there, and the API
-	// would starve.
-	parkEvery = time.Millisecond
 )
 
 func newLoop(sh *hub.Shard) (*loop, error) {
@@ -129,9 +124,13 @@ func newLoop(sh *hub.Shard) (*loop, error) {
 	if err := f.SetReadDeadline(time.Time{}); err != nil { // it is not in the poller
 		return nil, errors.Join(err, f.Close())
 	}
+	n, err := newNudge()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	return &loop{
-		shard: sh, file: f, raw: raw, fd: fd, done: make(chan struct{}),
-		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer), yielded: time.Now(),
+		shard: sh, file: f, raw: raw, fd: fd, nudge: n, done: make(chan struct{}),
+		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer),
 	}, nil
 }
 
@@ -146,7 +145,7 @@ func (l *loop) run() {
 		}
 		wait := l.shard.Turn(time.Now())
 		if wait == 0 || l.count == len(l.events) {
-			l.yield()
+			l.nudge.yield()
 			continue
 		}
 		l.park(wait)
@@ -154,6 +153,7 @@ func (l *loop) run() {
 	l.woken.Store(true)
 	l.shard.Turn(time.Now())
 	_ = l.file.Close() // nothing is in it any more
+	l.nudge.close()
 }
 
 // look asks for events without waiting.
@@ -163,16 +163,6 @@ func (l *loop) look() {
 		n = 0
 	}
 	l.count = n
-}
-
-// yield lets others run, and once in a while sleeps for real.
-func (l *loop) yield() {
-	if now := time.Now(); now.Sub(l.yielded) >= parkEvery {
-		time.Sleep(time.Microsecond)
-		l.yielded = time.Now()
-		return
-	}
-	runtime.Gosched()
 }
 
 // past interrupts a wait.
@@ -194,7 +184,6 @@ func (l *loop) park(wait time.Duration) {
 		})
 	}
 	l.parked.Store(false)
-	l.yielded = time.Now()
 }
 
 // Wake implements hub.Loop.
