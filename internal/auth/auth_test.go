@@ -37,6 +37,16 @@ const hs256 = `{"alg":"HS256","typ":"JWT"}`
 
 func token(claims string) string { return sign(hs256, claims, secret, sha256.New) }
 
+func TestTokenForOneSession(t *testing.T) {
+	grant, err := verifier().Subscription(token(`{"sub":"42","channel":"c","client":"x"}`))
+	if err != nil || grant.Client != "x" {
+		t.Errorf("%+v, %v", grant, err)
+	}
+	if _, err := verifier().Connection(token(`{"sub":"42","client":"x"}`)); !errors.Is(err, channel.ErrTokenInvalid) {
+		t.Errorf("a connection token for one session: %v", err)
+	}
+}
+
 func TestConnection(t *testing.T) {
 	in := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	tests := []struct {
@@ -110,7 +120,6 @@ func TestBadTokens(t *testing.T) {
 		{"user too long", token(`{"sub":"` + strings.Repeat("u", MaxUser+1) + `","channel":"c"}`), channel.ErrTokenInvalid},
 		{"token too long", token(`{"sub":"42","channel":"c","info":"` + strings.Repeat("i", MaxToken) + `"}`), channel.ErrTokenInvalid},
 		{"not valid yet", token(fmt.Sprintf(`{"sub":"42","channel":"c","nbf":%d}`, now.Unix()+1)), channel.ErrTokenInvalid},
-		{"for one client", token(`{"sub":"42","channel":"c","client":"x"}`), channel.ErrTokenInvalid},
 		{"expiry is text", token(`{"sub":"42","channel":"c","exp":"soon"}`), channel.ErrTokenInvalid},
 		{"expiry out of range", token(`{"sub":"42","channel":"c","exp":99999999999999}`), channel.ErrTokenInvalid},
 		{"info is not UTF-8", token("{\"sub\":\"42\",\"channel\":\"c\",\"info\":\"\xff\"}"), channel.ErrTokenInvalid},
@@ -120,7 +129,7 @@ func TestBadTokens(t *testing.T) {
 		{"expired now", token(fmt.Sprintf(`{"sub":"42","channel":"c","exp":%d}`, now.Unix())), channel.ErrTokenExpired},
 		{"expired and of another secret", sign(hs256, exp(""), "other", sha256.New), channel.ErrTokenInvalid},
 		{"expired before it was valid", token(exp(fmt.Sprintf(`,"nbf":%d`, now.Unix()+1))), channel.ErrTokenInvalid},
-		{"expired and for one client", token(exp(`,"client":"x"`)), channel.ErrTokenInvalid},
+		{"expired and for one client", token(exp(`,"client":"x"`)), channel.ErrTokenExpired},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -27,7 +27,7 @@ var lastExpiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 type claims struct {
 	jwt.RegisteredClaims                 // sub, exp, nbf; iat is not judged
 	Channel              string          `json:"channel,omitempty"` // makes it a subscription token
-	Client               string          `json:"client,omitempty"`  // refused: such a token is for one session
+	Client               string          `json:"client,omitempty"`  // of a subscription token: only this session may use it
 	Info                 json.RawMessage `json:"info,omitempty"`
 	B64Info              string          `json:"b64info,omitempty"`  // base64, instead of info
 	Channels             []string        `json:"channels,omitempty"` // of a connection token: subscribed at once
@@ -38,8 +38,6 @@ func (c *claims) Validate() error {
 	switch {
 	case len(c.Subject) > MaxUser:
 		return fmt.Errorf("sub has %d bytes, at most %d are allowed", len(c.Subject), MaxUser)
-	case c.Client != "":
-		return errors.New("a token for one client is not supported")
 	case c.ExpiresAt != nil && c.ExpiresAt.After(lastExpiry):
 		return errors.New("exp is out of range")
 	}

@@ -56,6 +56,9 @@ func (v *Verifier) Connection(token string) (*channel.Identity, error) {
 	if c.Channel != "" {
 		return nil, invalid(errors.New("a subscription token cannot connect"))
 	}
+	if c.Client != "" { // a session has no id before it connects
+		return nil, invalid(errors.New("a connection token cannot be for one client"))
+	}
 	return &channel.Identity{
 		App: v.app, User: c.Subject, Info: info, ExpireAt: c.expireAt(), Channels: c.Channels,
 	}, nil
@@ -71,7 +74,7 @@ func (v *Verifier) Subscription(token string) (*channel.SubscriptionGrant, error
 	if c.Channel == "" {
 		return nil, invalid(errors.New("it names no channel"))
 	}
-	return &channel.SubscriptionGrant{Channel: c.Channel, User: c.Subject, Info: info, ExpireAt: c.expireAt()}, nil
+	return &channel.SubscriptionGrant{Channel: c.Channel, User: c.Subject, Client: c.Client, Info: info, ExpireAt: c.expireAt()}, nil
 }
 
 func (v *Verifier) parse(token string) (*claims, []byte, error) {

@@ -6,6 +6,7 @@ type Request struct {
 	Channel    string
 	Options    *Options
 	Identity   *Identity
+	Client     string             // the session's id; only a Token that names one asks for it
 	Subscribed bool               // the session is subscribed to the channel now
 	Token      *SubscriptionGrant // from a verified subscription token; nil: none
 	Granted    Op                 // by the grant of the subscription that there is now
@@ -40,7 +41,11 @@ func Decide(r Request) Decision {
 	if r.Subscribed && r.Op != 0 && r.Granted&r.Op == r.Op {
 		return Decision{true, "allowed by the grant of the subscription"}
 	}
-	if d, decided := decideKind(r, KindOf(r.Channel)); decided {
+	kind := KindOf(r.Channel)
+	if d, decided := decideKind(r, kind); decided {
+		return d
+	}
+	if d, decided := decideLimited(r, kind); decided {
 		return d
 	}
 	return decideFlags(r)
@@ -52,6 +57,8 @@ func decideToken(r Request) Decision {
 		return Decision{false, "the subscription token is for another channel"}
 	case r.Token.User != r.Identity.User:
 		return Decision{false, "the subscription token is for another user"}
+	case r.Token.Client != "" && r.Token.Client != r.Client:
+		return Decision{false, "the subscription token is for another session"}
 	}
 	return Decision{true, "subscription token"}
 }

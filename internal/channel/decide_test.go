@@ -53,6 +53,7 @@ func TestDecide(t *testing.T) {
 		channel    string // "": room
 		options    Options
 		identity   Identity
+		client     string
 		subscribed bool
 		token      *SubscriptionGrant
 		allowed    bool
@@ -106,6 +107,9 @@ func TestDecide(t *testing.T) {
 		{name: "token for publish", op: Publish, identity: user, token: forAnn, rule: "allow_publish_for_client is off"},
 		{name: "token for history", op: History, identity: user, token: forAnn, rule: "allow_history_for_client is off"},
 
+		{name: "token of a session", op: Subscribe, identity: user, client: "s1", token: &SubscriptionGrant{Channel: "room", User: "ann", Client: "s1"}, allowed: true, rule: ruleToken},
+		{name: "token of another session", op: Subscribe, options: subscribe, identity: user, client: "s1", token: &SubscriptionGrant{Channel: "room", User: "ann", Client: "s2"}, rule: "the subscription token is for another session"},
+
 		// Private channels.
 		{name: "private", op: Subscribe, channel: "$room", options: subAnonymous, identity: user, rule: rulePrivate},
 		{name: "private, anonymous", op: Subscribe, channel: "$room", options: subAnonymous, identity: anonymous, rule: rulePrivate},
@@ -139,6 +143,7 @@ func TestDecide(t *testing.T) {
 			}
 			got := Decide(Request{
 				Op: tt.op, Channel: tt.channel, Options: &tt.options, Identity: &tt.identity, Subscribed: tt.subscribed, Token: tt.token,
+				Client: tt.client,
 			})
 			if want := (Decision{tt.allowed, tt.rule}); got != want {
 				t.Errorf("%+v, want %+v", got, want)

@@ -78,6 +78,7 @@ func match(list []Grant, name string, op Op) bool {
 type SubscriptionGrant struct {
 	Channel  string
 	User     string
+	Client   string    // only this session; "": any of the user's
 	Member   string    // who the bearer is to others in this channel; "": User
 	Info     []byte    // JSON shown to others as chan_info; nil: none
 	Ops      Op        // what a subscriber may do beside subscribing

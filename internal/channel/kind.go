@@ -21,6 +21,8 @@ const (
 	KindCache
 	// KindUser belongs to the one user that it names.
 	KindUser
+	// KindLimited is for the users that its name lists.
+	KindLimited
 )
 
 // The prefixes of kinds.
@@ -52,7 +54,28 @@ func KindOf(name string) (k Kind) {
 	if strings.HasPrefix(name, prefixCache) {
 		k |= KindCache
 	}
+	if strings.Contains(name, userBoundary) {
+		k |= KindLimited
+	}
 	return k
+}
+
+// What follows the last userBoundary of a name lists users, as in Centrifugo:
+// dialog#1,2 is for 1 and 2, #42 for 42 alone.
+const (
+	userBoundary  = "#"
+	userSeparator = ","
+)
+
+// listed reports whether a name lists a user; the anonymous are never listed.
+func listed(name, user string) bool {
+	list := name[strings.LastIndex(name, userBoundary)+len(userBoundary):]
+	for one := range strings.SplitSeq(list, userSeparator) {
+		if one == user && user != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // Has reports whether k has all parts of part.
@@ -75,6 +98,9 @@ func (o Options) of(k Kind) *Options {
 
 // decideKind answers what the kind of a channel alone decides.
 func decideKind(r Request, k Kind) (d Decision, decided bool) {
+	if k.Has(KindLimited) && !listed(r.Channel, r.Identity.User) {
+		return Decision{false, "the channel's name does not list the user"}, true
+	}
 	switch {
 	case k.Has(KindUser) && r.Op == Subscribe:
 		return decideOwn(r), true
@@ -88,6 +114,14 @@ func decideKind(r Request, k Kind) (d Decision, decided bool) {
 		return Decision{false, "a private or presence channel needs a grant"}, true
 	case !r.Subscribed:
 		return Decision{false, "a private or presence channel is for its subscribers"}, true
+	}
+	return Decision{}, false
+}
+
+// decideLimited answers for a user that the name lists.
+func decideLimited(r Request, k Kind) (d Decision, decided bool) {
+	if k.Has(KindLimited) && r.Op == Subscribe && r.Options.AllowUserLimitedChannels {
+		return Decision{true, "allow_user_limited_channels"}, true
 	}
 	return Decision{}, false
 }

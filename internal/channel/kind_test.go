@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"testing"
 	"time"
 )
@@ -30,8 +31,11 @@ func TestKindOf(t *testing.T) {
 		{"encrypted-room", 0},
 		{"#server-to-user-ann", KindUser},
 		{"#server-to-user-private-x", KindUser},
-		{"#server-to-ann", 0},
-		{"$#server-to-user-ann", 0},
+		{"#server-to-ann", KindLimited},
+		{"$#server-to-user-ann", KindLimited},
+		{"dialog#1,2", KindLimited},
+		{"chat:dialog#1,2", KindLimited},
+		{"private-dialog#1", KindGuarded | KindLimited},
 	}
 	for _, tt := range tests {
 		if got := KindOf(tt.name); got != tt.want {
@@ -49,7 +53,11 @@ func TestDecideKind(t *testing.T) {
 		AllowPresenceForClient: true, AllowPresenceForAnonymous: true,
 		AllowHistoryForClient: true, AllowHistoryForAnonymous: true,
 	}
+	shared := open
+	shared.AllowUserLimitedChannels = true
 	const (
+		notListed    = "the channel's name does not list the user"
+		limited      = "allow_user_limited_channels"
 		needsGrant   = "a private or presence channel needs a grant"
 		forMembers   = "a private or presence channel is for its subscribers"
 		noPublish    = "clients do not publish to an encrypted channel"
@@ -63,6 +71,7 @@ func TestDecideKind(t *testing.T) {
 		name       string
 		op         Op
 		channel    string
+		options    *Options // nil: everything is open
 		identity   Identity
 		token      *SubscriptionGrant
 		subscribed bool
@@ -92,12 +101,26 @@ func TestDecideKind(t *testing.T) {
 		{name: "nobody's channel", op: Subscribe, channel: "#server-to-user-", identity: anonymous, rule: ofAnother},
 		{name: "publish to oneself", op: Publish, channel: "#server-to-user-ann", identity: user, subscribed: true, rule: notToUser},
 		{name: "another's history", op: History, channel: "#server-to-user-bob", identity: user, rule: forMembers},
+		{name: "listed", op: Subscribe, channel: "dialog#bob,ann", options: &shared, identity: user, allowed: true, rule: limited},
+		{name: "listed, of no option", op: Subscribe, channel: "dialog#bob,ann", options: &Options{}, identity: user, rule: "allow_subscribe_for_client is off"},
+		{name: "listed, by other options", op: Subscribe, channel: "#ann", identity: user, allowed: true, rule: "allow_subscribe_for_client"},
+		{name: "listed first", op: Subscribe, channel: "ann#bob", options: &shared, identity: user, rule: notListed},
+		{name: "only the last list counts", op: Subscribe, channel: "#ann#bob", options: &shared, identity: user, rule: notListed},
+		{name: "a part of one listed", op: Subscribe, channel: "dialog#anna,bob", options: &shared, identity: user, rule: notListed},
+		{name: "nobody listed", op: Subscribe, channel: "dialog#,", options: &shared, identity: anonymous, rule: notListed},
+		{name: "not listed, with a grant", op: Subscribe, channel: "dialog#bob", identity: user, token: granted("dialog#bob"), allowed: true, rule: ruleToken},
+		{name: "not listed, publish", op: Publish, channel: "dialog#bob", identity: user, rule: notListed},
+		{name: "not listed, history", op: History, channel: "dialog#bob", identity: user, rule: notListed},
+		{name: "not listed, presence", op: Presence, channel: "dialog#bob", identity: user, rule: notListed},
+		{name: "listed, history", op: History, channel: "#ann", identity: user, allowed: true, rule: "allow_history_for_client"},
+		{name: "listed, private all the same", op: Subscribe, channel: "private-dialog#ann", options: &shared, identity: user, rule: needsGrant},
+		{name: "listed, token prefix all the same", op: Subscribe, channel: "$dialog#ann", options: &shared, identity: user, rule: rulePrivate},
 		{name: "own history", op: History, channel: "#server-to-user-ann", identity: user, subscribed: true, allowed: true, rule: "allow_history_for_client"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Decide(Request{
-				Op: tt.op, Channel: tt.channel, Options: &open, Identity: &tt.identity,
+				Op: tt.op, Channel: tt.channel, Options: cmp.Or(tt.options, &open), Identity: &tt.identity,
 				Token: tt.token, Subscribed: tt.subscribed, Granted: tt.granted,
 			})
 			if want := (Decision{tt.allowed, tt.rule}); got != want {

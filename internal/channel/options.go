@@ -54,6 +54,7 @@ type Options struct {
 
 	AllowSubscribeForClient    bool `koanf:"allow_subscribe_for_client" json:"allow_subscribe_for_client"`       // clients with a user may subscribe
 	AllowSubscribeForAnonymous bool `koanf:"allow_subscribe_for_anonymous" json:"allow_subscribe_for_anonymous"` // together with allow_subscribe_for_client: clients without a user may, too
+	AllowUserLimitedChannels   bool `koanf:"allow_user_limited_channels" json:"allow_user_limited_channels"`     // users listed after "#" in a channel's name may subscribe; the others may not, whatever is allowed here
 	AllowPublishForClient      bool `koanf:"allow_publish_for_client" json:"allow_publish_for_client"`           // clients with a user may publish
 	AllowPublishForSubscriber  bool `koanf:"allow_publish_for_subscriber" json:"allow_publish_for_subscriber"`   // subscribers of the channel may publish
 	AllowPublishForAnonymous   bool `koanf:"allow_publish_for_anonymous" json:"allow_publish_for_anonymous"`     // together with one of the two above: clients without a user may, too

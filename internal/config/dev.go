@@ -26,7 +26,7 @@ func devOptions() channel.Options {
 	return channel.Options{
 		HistorySize: 100, HistoryTTL: time.Hour, ForceRecovery: true,
 		Presence: true, JoinLeave: true,
-		AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true,
+		AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true, AllowUserLimitedChannels: true,
 		AllowPublishForClient: true, AllowPublishForAnonymous: true,
 		AllowPresenceForClient: true, AllowPresenceForAnonymous: true,
 		AllowHistoryForClient: true, AllowHistoryForAnonymous: true,

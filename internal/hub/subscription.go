@@ -161,10 +161,14 @@ func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.
 
 // decide asks for permission; the rule that refuses is told to the operator only.
 func (s *Session) decide(op channel.Op, name string, opts *channel.Options, grant *channel.SubscriptionGrant) error {
-	d := channel.Decide(channel.Request{
+	r := channel.Request{
 		Op: op, Channel: name, Options: opts, Identity: s.identity, Token: grant,
 		Subscribed: s.find(name) != nil,
-	})
+	}
+	if grant != nil && grant.Client != "" {
+		r.Client = s.ID()
+	}
+	d := channel.Decide(r)
 	if d.Allowed {
 		return nil
 	}
