@@ -8,16 +8,19 @@ import (
 	"github.com/fanfare-push/fanfare/internal/admin"
 	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/transport"
 )
 
 // routes is the table of paths: a contract with users and tests.
 func (a *App) routes(version string) (http.Handler, error) {
-	socket, err := a.centrifugeSocket(version)
+	mux := http.NewServeMux()
+	origins, err := transport.NewOrigins(a.cfg.Client.AllowedOrigins)
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/connection/websocket", socket)
+	if err := a.centrifuge(mux, version, origins); err != nil {
+		return nil, err
+	}
 	mux.Handle(api.Prefix, a.serverAPI())
 	mux.HandleFunc("GET /health", a.health)
 	mux.HandleFunc("GET /ready", a.ready)

@@ -9,23 +9,29 @@ import (
 	"github.com/fanfare-push/fanfare/internal/transport/websocket"
 )
 
-// centrifugeSocket is the Centrifuge protocol over WebSocket. version is told to
-// clients.
-func (a *App) centrifugeSocket(version string) (http.Handler, error) {
-	origins, err := transport.NewOrigins(a.cfg.Client.AllowedOrigins)
-	if err != nil {
-		return nil, err
-	}
+// centrifuge adds the Centrifuge protocol, over WebSocket and over plain HTTP, to
+// the table of paths. version is told to clients.
+func (a *App) centrifuge(mux *http.ServeMux, version string, origins *transport.Origins) error {
 	cfg := a.centrifugeConfig(version)
+	p := centrifuges{json: centrifuge.New(cfg), protobuf: centrifuge.NewProtobuf(cfg), uni: centrifuge.NewUni(cfg)}
 	via := metrics.Via{Protocol: metrics.Centrifuge, Transport: metrics.WebSocket}
-	return websocket.New(websocket.Config{
-		Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics,
-		Protocols: []websocket.Subprotocol{
-			{Name: "centrifuge-json", Protocol: centrifuge.New(cfg), Via: via},
-			{Name: "centrifuge-protobuf", Protocol: centrifuge.NewProtobuf(cfg), Binary: true, Via: via},
-		},
+	socket, err := websocket.New(a.socketConfig(origins,
+		websocket.Subprotocol{Name: "centrifuge-json", Protocol: p.json, Via: via},
+		websocket.Subprotocol{Name: "centrifuge-protobuf", Protocol: p.protobuf, Binary: true, Via: via},
+	))
+	if err != nil {
+		return err
+	}
+	mux.Handle("/connection/websocket", socket)
+	return a.streams(mux, p, origins)
+}
+
+// socketConfig is the same for every WebSocket path.
+func (a *App) socketConfig(origins *transport.Origins, protocols ...websocket.Subprotocol) websocket.Config {
+	return websocket.Config{
+		Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics, Protocols: protocols,
 		MaxMessage: int(a.cfg.Client.MaxMessageSize), MaxHandshakes: a.cfg.Client.MaxHandshakes, NoDeflate: !a.cfg.Client.Compression,
-	})
+	}
 }
 
 // centrifugeConfig is the same for every encoding and transport.

@@ -39,18 +39,28 @@ func NewOrigins(patterns []string) (*Origins, error) {
 // Allowed reports whether the page that a request comes from may connect. A
 // request without an Origin is none of a browser's and allowed.
 func (o *Origins) Allowed(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" || o.any {
-		return true
+	_, ok := o.Foreign(r)
+	return ok
+}
+
+// Foreign is Allowed, and names the Origin of a page that is not of the server's
+// own address: it may read the response only if that says so (CORS).
+func (o *Origins) Foreign(r *http.Request) (origin string, allowed bool) {
+	origin = r.Header.Get("Origin")
+	if origin == "" {
+		return "", true
 	}
 	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
-		return true
+		return "", true
 	}
-	origin = strings.ToLower(origin)
+	if o.any {
+		return origin, true
+	}
+	lower := strings.ToLower(origin)
 	for _, p := range o.patterns {
-		if ok, err := path.Match(p, origin); ok && err == nil {
-			return true
+		if ok, err := path.Match(p, lower); ok && err == nil {
+			return origin, true
 		}
 	}
-	return false
+	return "", false
 }

@@ -1,0 +1,111 @@
+package httpstream
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// opening is a response of which nothing has been sent.
+type opening interface {
+	// accept returns what has to be sent before the first message.
+	accept() []byte
+	// refuse returns the whole of a response that is an error.
+	refuse(status int, body []byte) []byte
+}
+
+// header are the fields of every response: nobody on the way is to keep it, hold
+// it back or change it, and no browser to guess what it is.
+func header(contentType, origin string) http.Header {
+	h := http.Header{
+		"Content-Type":           {contentType},
+		"Cache-Control":          {"no-cache, no-store, no-transform, must-revalidate"},
+		"X-Accel-Buffering":      {"no"},
+		"X-Content-Type-Options": {"nosniff"},
+	}
+	if origin != "" {
+		h["Access-Control-Allow-Origin"] = []string{origin}
+	}
+	h["Vary"] = []string{"Origin"}
+	return h
+}
+
+const jsonType = "application/json"
+
+// wire opens a response on a connection taken from net/http.
+type wire struct {
+	contentType string
+	origin      string // of another site's page that may read it; "": none
+	chunked     bool
+}
+
+func (o *wire) accept() []byte {
+	h := header(o.contentType, o.origin)
+	if o.chunked {
+		h["Transfer-Encoding"] = []string{"chunked"}
+	}
+	return o.head(http.StatusOK, h)
+}
+
+func (o *wire) refuse(status int, body []byte) []byte {
+	h := header(jsonType, o.origin)
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	return append(o.head(status, h), body...)
+}
+
+func (o *wire) head(status int, h http.Header) []byte {
+	h["Connection"] = []string{"close"}
+	h["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	b := append(make([]byte, 0, 512), "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(append(append(b, ' '), http.StatusText(status)...), crlf...)
+	for name, values := range h {
+		b = append(append(append(append(b, name...), ": "...), values[0]...), crlf...)
+	}
+	return append(b, crlf...)
+}
+
+// errorBody is an error in the form of the server API. Codes are those of the
+// Centrifuge protocol's errors and disconnects.
+func errorBody(code uint32, message string) []byte {
+	type fault struct {
+		Code    uint32 `json:"code"`
+		Message string `json:"message"`
+	}
+	b, _ := json.Marshal(map[string]fault{"error": {code, message}}) // a number and a text
+	return append(b, '\n')
+}
+
+// statusOf is the HTTP status for the reason that a session ended before it began.
+func statusOf(code uint32) int {
+	switch code {
+	case 101, 109, 3005, 3500:
+		return http.StatusUnauthorized
+	case 103, 3503, 3507:
+		return http.StatusForbidden
+	case 102:
+		return http.StatusNotFound
+	case 106, 107, 108, 3501, 3505:
+		return http.StatusBadRequest
+	case 111:
+		return http.StatusTooManyRequests
+	case 112:
+		return http.StatusRequestedRangeNotSatisfiable
+	case 3502:
+		return http.StatusRequestTimeout
+	case 100, 3004:
+		return http.StatusInternalServerError
+	}
+	return http.StatusServiceUnavailable
+}
+
+// Codes of what the transport itself refuses.
+const (
+	codePermissionDenied = 103
+	codeMethod           = 104
+	codeUnknownNode      = 102
+	codeLimitExceeded    = 106
+	codeBadRequest       = 107
+	codeTooMany          = 111
+)
