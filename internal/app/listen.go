@@ -9,9 +9,13 @@ import (
 	"syscall"
 )
 
+// keepAlive is none of TCP's: sessions are pinged, other connections have an idle
+// timeout, and its options are four system calls for each connection.
+const keepAlive = -1
+
 // listen takes the address, or says what to do about one that cannot be had.
 func listen(addr string) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+	l, err := (&net.ListenConfig{KeepAlive: keepAlive}).Listen(context.Background(), "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("listen on %s: %w; stop the program that uses the port, or choose another: --listen 127.0.0.1:8001, or port 0 for any", addr, err)

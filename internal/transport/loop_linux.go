@@ -139,16 +139,17 @@ func (l *loop) run() {
 	defer close(l.done)
 	for !l.stopped.Load() {
 		l.woken.Store(false)
-		l.look()
 		for _, e := range l.events[:l.count] {
 			l.handle(e)
 		}
-		wait := l.shard.Turn(time.Now())
-		if wait == 0 || l.count == len(l.events) {
-			l.nudge.yield()
+		full := l.count == len(l.events)
+		l.count = 0
+		if wait := l.shard.Turn(time.Now()); wait != 0 && !full {
+			l.park(wait)
 			continue
 		}
-		l.park(wait)
+		l.nudge.yield()
+		l.look()
 	}
 	l.woken.Store(true)
 	l.shard.Turn(time.Now())
@@ -156,7 +157,7 @@ func (l *loop) run() {
 	l.nudge.close()
 }
 
-// look asks for events without waiting.
+// look asks for events without waiting; they are handled before the next turn.
 func (l *loop) look() {
 	n, err := unix.EpollWait(l.fd, l.events, 0)
 	if err != nil { // EINTR
