@@ -181,10 +181,19 @@ func TestPrefixes(t *testing.T) {
 		name string
 		size int
 	}{
-		{"room", 1}, {"chat", 1}, {"presence-chat-1", 1}, {":chat-1", 1},
-		{"chat-", 2}, {"chat-1", 2}, {"private-chat-1", 2}, {"$chat-1", 2}, {"chat:1", 2},
-		{"chat-vip-1", 3}, {"vip:1", 3},
-		{"chat-1:x", 4}, {"chat-vip-1:x", 4},
+		{"room", 1},
+		{"chat", 1},
+		{"presence-chat-1", 1},
+		{":chat-1", 1},
+		{"chat-", 2},
+		{"chat-1", 2},
+		{"private-chat-1", 2},
+		{"$chat-1", 2},
+		{"chat:1", 2},
+		{"chat-vip-1", 3},
+		{"vip:1", 3},
+		{"chat-1:x", 4},
+		{"chat-vip-1:x", 4},
 	}
 	for _, tt := range tests {
 		if o, err := ns.Resolve(tt.name); err != nil || o.HistorySize != tt.size {
