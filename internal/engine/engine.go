@@ -47,6 +47,10 @@ type Publication struct {
 	Event  string
 	Tags   map[string]string
 	Info   *ClientInfo // publisher, nil: the server API
+	// Except is the id of a session that is not sent it, unless it keeps track of
+	// its position; "": every session is. It holds for the delivery, and is not
+	// kept in history.
+	Except string
 }
 
 // Retention is what a publication needs to know of its channel's options. It
@@ -151,6 +155,10 @@ type Presence interface {
 	// replaces the info and is announced once; leaving twice is announced once.
 	Join(ch channel.ID, info *ClientInfo, n Notice)
 	Leave(ch channel.ID, info *ClientInfo, n Notice)
+	// Members calls done in one line with this node's Follower.Join and Leave of
+	// the channel: the view holds what was told before, and nothing that is told
+	// later. done must not block, and not call the engine. The view is the
+	// caller's.
 	Members(ch channel.ID, done func(Members, error))
 	Stats(ch channel.ID, done func(PresenceStats, error))
 }
@@ -199,8 +207,11 @@ type Controller interface {
 // and are called one at a time per channel.
 type Follower interface {
 	Publication(ch channel.ID, epoch string, pub *Publication)
-	Join(ch channel.ID, info *ClientInfo)
-	Leave(ch channel.ID, info *ClientInfo)
+	// edge says that the session is the first of its user in the channel, or was
+	// the last. A session without a user is always both, and so is one that is
+	// announced without being tracked.
+	Join(ch channel.ID, info *ClientInfo, edge bool)
+	Leave(ch channel.ID, info *ClientInfo, edge bool)
 	Control(c Control)
 }
 

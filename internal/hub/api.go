@@ -41,6 +41,7 @@ type Publish struct {
 	Tags           map[string]string
 	IdempotencyKey string
 	SkipHistory    bool
+	Except         string // the id of a session that is not sent it, see engine.Publication; "": none
 }
 
 // Published is the outcome of one publication.
@@ -155,7 +156,7 @@ func (h *Hub) publishForAPI(p *Publish, done func(engine.PublishResult, error)) 
 		Retention:      engine.RetentionOf(opts),
 		SkipHistory:    p.SkipHistory,
 		IdempotencyKey: p.IdempotencyKey,
-		Publication:    engine.Publication{Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags},
+		Publication:    engine.Publication{Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags, Except: p.Except},
 	}, &h.count.publishedByAPI, done)
 }
 

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
@@ -15,6 +17,8 @@ type broadcast struct {
 	topic    *topic
 	event    Event
 	share    int64       // of the gate, given back by each shard
+	from     uuid.UUID   // the session that it is about; a publication is not for it
+	then     func()      // what comes next in line is no event
 	frames   []onceBytes // by Encoding.index
 	payloads []onceBytes // by Encoding.protocol
 }
@@ -66,13 +70,25 @@ func (h *Hub) Publication(ch channel.ID, epoch string, pub *engine.Publication) 
 }
 
 // Join implements engine.Follower.
-func (h *Hub) Join(ch channel.ID, info *engine.ClientInfo) {
-	h.broadcast(ch, Event{Kind: EventJoin, Channel: ch.Name, Info: info}, 0)
+func (h *Hub) Join(ch channel.ID, info *engine.ClientInfo, edge bool) {
+	if h.passOnline(ch, EventOnline, edge) {
+		return
+	}
+	h.broadcast(ch, Event{Kind: EventJoin, Channel: ch.Name, Info: info, Edge: edge}, 0)
+	if edge && h.cfg.Observer != nil {
+		h.cfg.Observer.Member(ch, info, true)
+	}
 }
 
 // Leave implements engine.Follower.
-func (h *Hub) Leave(ch channel.ID, info *engine.ClientInfo) {
-	h.broadcast(ch, Event{Kind: EventLeave, Channel: ch.Name, Info: info}, 0)
+func (h *Hub) Leave(ch channel.ID, info *engine.ClientInfo, edge bool) {
+	if h.passOnline(ch, EventOffline, edge) {
+		return
+	}
+	h.broadcast(ch, Event{Kind: EventLeave, Channel: ch.Name, Info: info, Edge: edge}, 0)
+	if edge && h.cfg.Observer != nil {
+		h.cfg.Observer.Member(ch, info, false)
+	}
 }
 
 func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
@@ -83,6 +99,7 @@ func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
 	b := &broadcast{
 		topic: top, event: e,
 		frames: make([]onceBytes, len(h.encodings)), payloads: make([]onceBytes, h.protocols),
+		from: e.from(),
 	}
 	cost := int64(publicationCost + size)
 	// The shares of the shards add up to what is released by them.
@@ -90,4 +107,23 @@ func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
 	b.share = cost + int64(subs)*deliveryCost/n
 	h.gate.add(b.share * n)
 	eachShard(shards, func(i int) { h.shards[i].post(item{cast: b}) })
+}
+
+// from is the session that an event is about; none: uuid.Nil.
+func (e *Event) from() uuid.UUID {
+	session := ""
+	switch {
+	case e.Publication != nil:
+		session = e.Publication.Except
+	case e.Info != nil:
+		session = e.Info.Client
+	}
+	if session == "" {
+		return uuid.Nil
+	}
+	id, err := uuid.Parse(session)
+	if err != nil {
+		return uuid.Nil
+	}
+	return id
 }

@@ -33,6 +33,15 @@ func (s *Session) permitted(op channel.Op, name string) (*channel.Options, error
 	return opts, s.decide(op, name, opts, nil)
 }
 
+// Member is the user that the session is to others on a channel; "": none, or it
+// is not subscribed.
+func (s *Session) Member(name string) string {
+	if sub := s.find(name); sub != nil {
+		return sub.clientInfo().User
+	}
+	return ""
+}
+
 // ClientPublish is a publication from a client.
 type ClientPublish struct {
 	Channel string
@@ -40,6 +49,8 @@ type ClientPublish struct {
 	Binary  bool
 	Event   string
 	Tags    map[string]string
+	// ToOthers leaves the session itself out, unless it keeps track of its position.
+	ToOthers bool
 }
 
 // Publish publishes for the client. Errors: ErrUnknownChannel, ErrBadRequest,
@@ -61,6 +72,9 @@ func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error
 		Publication: engine.Publication{
 			Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags, Info: info,
 		},
+	}
+	if p.ToOthers {
+		req.Publication.Except = s.ID()
 	}
 	s.begin()
 	s.shard.hub.publish(req, &s.shard.hub.count.publishedByClient, func(res engine.PublishResult, err error) {

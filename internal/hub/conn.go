@@ -24,6 +24,10 @@ type Conn interface {
 	Remote() string
 }
 
+// Prober is a Conn that can ask its peer for a sign of life in the transport's
+// own way; Session.Pong follows it.
+type Prober interface{ Probe() }
+
 // Framing turns a payload into the bytes that a transport puts on the wire for
 // one message. It is called once per encoding and publication.
 type Framing interface {

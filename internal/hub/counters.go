@@ -15,6 +15,7 @@ type counters struct {
 	outboxFull, dropOldest, conflated             *metrics.Counter
 	publishWait, publishQueueFull                 *metrics.Counter
 	token, permission, subscriptions, connections *metrics.Counter
+	members                                       *metrics.Counter
 	shutdown, size, emulationFull                 *metrics.Counter
 }
 
@@ -36,6 +37,7 @@ func newCounters(m *metrics.Metrics) counters {
 		token:             m.Refused.Of(metrics.RefuseToken),
 		permission:        m.Refused.Of(metrics.RefusePermission),
 		subscriptions:     m.Refused.Of(metrics.RefuseSubscriptionLimit),
+		members:           m.Refused.Of(metrics.RefuseMemberLimit),
 		connections:       m.Refused.Of(metrics.RefuseConnectionLimit),
 		shutdown:          m.Refused.Of(metrics.RefuseShutdown),
 		size:              m.Refused.Of(metrics.RefusePublicationSize),

@@ -143,24 +143,36 @@ func (e *memEngine) RemoveHistory(channel.ID, engine.Retention, func(error)) {}
 
 func (e *memEngine) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	edge := true
 	if n&engine.Track != 0 {
+		edge = e.isAlone(ch, info)
 		if e.members[ch] == nil {
 			e.members[ch] = engine.Members{}
 		}
 		e.members[ch][info.Client] = info
 	}
-	e.mu.Unlock()
 	if n&engine.Announce != 0 {
-		e.follower.Join(ch, info)
+		e.follower.Join(ch, info, edge)
 	}
+}
+
+// isAlone reports whether no other session of the user is a member.
+func (e *memEngine) isAlone(ch channel.ID, info *engine.ClientInfo) bool {
+	for client, other := range e.members[ch] {
+		if info.User != "" && other.User == info.User && client != info.Client {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *memEngine) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	delete(e.members[ch], info.Client)
-	e.mu.Unlock()
 	if n&engine.Announce != 0 {
-		e.follower.Leave(ch, info)
+		e.follower.Leave(ch, info, e.isAlone(ch, info))
 	}
 }
 

@@ -1,6 +1,10 @@
 package hub
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // This file brings the broadcasts of a shard to its subscribers. What waits for
 // one topic is a volley: its subscribers are visited once for all of it. A
@@ -42,6 +46,17 @@ func (sh *Shard) accept(b *broadcast) {
 		sh.active = append(sh.active, b.topic)
 	}
 	l.out.queue = append(l.out.queue, b)
+}
+
+// inLine calls fn once the events that are queued for a topic here have been
+// delivered.
+func (sh *Shard) inLine(t *topic, fn func()) {
+	l := &t.local[sh.index]
+	if l.out == nil {
+		fn()
+		return
+	}
+	l.out.queue = append(l.out.queue, &broadcast{topic: t, then: fn})
 }
 
 func (sh *Shard) newFanOut() *fanOut {
@@ -146,6 +161,11 @@ func (sh *Shard) begin(l *subscribers) {
 	for o.volley < len(o.queue) && o.volley < maxVolleyEvents {
 		b := o.queue[o.volley]
 		pub := b.event.Publication
+		if b.then != nil && o.volley == 0 {
+			o.queue = append(o.queue[:0], o.queue[1:]...)
+			b.then()
+			continue
+		}
 		if pub == nil {
 			o.volley = max(o.volley, 1)
 			break
@@ -153,7 +173,7 @@ func (sh *Shard) begin(l *subscribers) {
 		if size += len(pub.Data); o.volley > 0 && size > maxVolleyBytes {
 			break
 		}
-		if o.volley > 0 && !l.follows(b) {
+		if o.volley > 0 && (!l.follows(b) || b.from != uuid.Nil) {
 			break // what came before it is delivered first
 		}
 		if pub.Offset > 0 && !sh.inSequence(l, b) {
@@ -162,6 +182,9 @@ func (sh *Shard) begin(l *subscribers) {
 			continue
 		}
 		o.volley++
+		if b.from != uuid.Nil {
+			break // not for everybody: by itself
+		}
 	}
 	o.next, o.end = 0, len(l.list)
 	o.began = time.Now()
@@ -203,7 +226,7 @@ func (o *fanOut) block(e *Encoding) []byte {
 // take hands a subscription the volley: in one piece where it gets all of it.
 func (sub *subscription) take(o *fanOut, alone bool) {
 	first := &o.queue[0].event
-	whole := first.Kind == EventPublication && sub.reading == nil && sub.session.shares() &&
+	whole := first.Kind == EventPublication && o.queue[0].from == uuid.Nil && sub.reading == nil && sub.session.shares() &&
 		(first.Publication.Offset == 0 || first.Publication.Offset > sub.after)
 	if !whole {
 		for _, b := range o.queue[:o.volley] {

@@ -27,11 +27,13 @@ type Config struct {
 	App        string // the App of every session, until there are several
 	Node       Node
 	Metrics    *metrics.Metrics // nil: counted, but shown to nobody
+	Observer   Observer         // nil: nobody looks
 
 	Shards  int               // 0: GOMAXPROCS; at most MaxShards
 	NewLoop func(*Shard) Loop // nil: NewGoLoop
 
 	AllowAnonymous bool
+	TellCounts     bool          // subscribers who asked for it are told how many they are
 	PingInterval   time.Duration // between the server's pings
 	PongTimeout    time.Duration // until a ping must be answered
 	ConnectTimeout time.Duration // until a new connection must have connected
@@ -127,6 +129,7 @@ type Hub struct {
 	topics   *topics
 	users    *directory
 	emulated *emulated
+	audience audience
 	shards   []*Shard
 	started  time.Time
 	count    counters
@@ -191,6 +194,7 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	defer h.mu.Unlock()
 	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), protocol: h.protocols, open: h.count.Open[via]}
 	e.personal, _ = p.(Personal)
+	e.parting, _ = p.(Parting)
 	for _, known := range h.encodings {
 		if known.Protocol == p {
 			e.protocol = known.protocol
@@ -256,6 +260,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	for _, sh := range h.shards {
 		sh.loop.Stop()
 	}
+	h.audience.stop()
 	return err
 }
 

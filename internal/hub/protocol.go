@@ -37,6 +37,12 @@ type Personal interface {
 	AppendFor(dst []byte, s *Session, e *Event) []byte
 }
 
+// Parting is a Protocol with disconnect codes of its own.
+type Parting interface {
+	// Farewell names a reason in the protocol's terms: what its client is told.
+	Farewell(d Disconnect) Disconnect
+}
+
 // EventKind says what happened on a channel.
 type EventKind uint8
 
@@ -45,6 +51,9 @@ const (
 	EventPublication EventKind = iota + 1
 	EventJoin
 	EventLeave
+	EventCount   // told to those who asked for it with SubscribeRequest.Count
+	EventOnline  // told to those who asked for it with Session.Watch
+	EventOffline // likewise
 )
 
 // Event is what all subscribers of a channel are told.
@@ -53,7 +62,9 @@ type Event struct {
 	Channel     string
 	Epoch       string              // of the publication's offset; "": it has none
 	Publication *engine.Publication // EventPublication
-	Info        *engine.ClientInfo  // EventJoin, EventLeave
+	Info        *engine.ClientInfo  // EventJoin, EventLeave; User alone: EventOnline, EventOffline
+	Edge        bool                // EventJoin, EventLeave: the first session of its user, or the last
+	Count       int                 // EventCount: of the channel's subscribers
 }
 
 // Notice is what one session is told beside events: a subscription made or ended
@@ -106,5 +117,6 @@ type Encoding struct {
 	index    int
 	protocol int      // the same for every Encoding of one Protocol
 	personal Personal // nil: every session is told the same
+	parting  Parting  // nil: the hub's codes are the protocol's
 	open     *metrics.Gauge
 }

@@ -22,6 +22,8 @@ type ConnectRequest struct {
 	Name    string // of the SDK, for logs
 	Version string
 
+	Vouched bool // the protocol lets the client in by means of its own: without a token it is nobody yet
+
 	OneWay bool          // the client cannot answer: pings are sent, pongs not expected
 	PingIn time.Duration // until the first ping; 0: any time within the hub's interval
 }
@@ -33,8 +35,6 @@ type ConnectResult struct {
 	ExpireIn uint32 // seconds
 	Ping     uint32 // seconds between the server's pings
 	Pong     bool   // the server expects an answer to them
-	Session  string // the secret of an emulated session, see Hub.Emulate; "": it is not emulated
-	Node     string // where it is; "": it is not emulated
 }
 
 // Session is one connected client. Every method runs on its shard's goroutine,
@@ -71,6 +71,8 @@ type Session struct {
 	paused    bool // the connection delivers no messages
 	oneWay    bool // the client cannot answer a ping
 	emulated  bool // what the client says comes through Hub.Emulate
+	online    bool // it has signed in, and who watches the user has been told
+	watching  bool // it is in shard.watches
 }
 
 // Open creates the session of a connection that Pick took a place for; on the
@@ -115,7 +117,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 		done(ConnectResult{}, ErrBadRequest)
 		return
 	}
-	identity, err := h.identify(r.Token)
+	identity, err := h.identify(&r)
 	if err != nil {
 		h.count.token.Inc()
 		h.log.Debug("connect refused", "remote", s.conn.Remote(), "sdk", r.Name, "error", err)
@@ -142,11 +144,11 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	}
 }
 
-func (h *Hub) identify(token string) (*channel.Identity, error) {
+func (h *Hub) identify(r *ConnectRequest) (*channel.Identity, error) {
 	switch {
-	case token != "":
-		return h.cfg.Auth.Connection(token)
-	case h.cfg.AllowAnonymous:
+	case r.Token != "":
+		return h.cfg.Auth.Connection(r.Token)
+	case h.cfg.AllowAnonymous || r.Vouched:
 		return h.anonymous, nil
 	}
 	return nil, ErrUnauthorized
@@ -157,7 +159,6 @@ func (s *Session) connectResult() ConnectResult {
 	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: !s.oneWay}
 	r.ExpireIn = s.expiresIn(s.expireAt)
 	r.Expires = r.ExpireIn > 0
-	r.Session, r.Node = s.Emulation()
 	return r
 }
 
@@ -268,6 +269,9 @@ func (s *Session) Disconnect(d Disconnect) {
 	}
 	s.end(d)
 	s.shard.wheel.arm(&s.timer, s.shard.now+closeTimeout.Milliseconds())
+	if s.enc.parting != nil {
+		d = s.enc.parting.Farewell(d)
+	}
 	s.conn.Close(rest, d)
 }
 
@@ -300,6 +304,7 @@ func (s *Session) end(d Disconnect) {
 	if s.connected {
 		s.shard.hub.users.remove(s)
 	}
+	s.signOut()
 	if s.emulated {
 		s.shard.hub.emulated.remove(s)
 	}
@@ -307,10 +312,23 @@ func (s *Session) end(d Disconnect) {
 	s.shard.hub.count.Disconnects.Of(d.Code).Inc()
 }
 
-// Pong says that the client has answered a ping.
+// Pong says that the client has answered a ping, or shown otherwise that it
+// lives.
 func (s *Session) Pong() {
-	s.pongBy = 0
-	s.arm()
+	if s.pongBy != 0 {
+		s.pongBy = 0
+		s.arm()
+	}
+}
+
+// Probe has the transport ask the peer for a sign of life, and reports whether it
+// can.
+func (s *Session) Probe() bool {
+	p, can := s.conn.(Prober)
+	if can {
+		p.Probe()
+	}
+	return can
 }
 
 // expiredGrace is how long a session or subscription outlives its token, so that

@@ -24,9 +24,10 @@ type Shard struct {
 	now       int64     // the same in Unix milliseconds
 	sessions  []*Session
 	wheel     *wheel
-	dirty     []*Session // sessions with something to write when the turn ends
-	active    []*topic   // topics with a fan-out under way
-	fresh     bool       // one of them has not had a slice yet
+	watches   map[*Session][]*subscription // who asked to be told of users
+	dirty     []*Session                   // sessions with something to write when the turn ends
+	active    []*topic                     // topics with a fan-out under way
+	fresh     bool                         // one of them has not had a slice yet
 	scratch   []byte
 	delivered uint64 // publications in this turn
 	sent      uint64 // bytes in this turn

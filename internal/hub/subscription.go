@@ -3,6 +3,8 @@ package hub
 import (
 	"errors"
 
+	"github.com/google/uuid"
+
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -15,6 +17,7 @@ type subscription struct {
 	options *channel.Options
 	place   int32 // in the shard's list of the topic
 	flags   subFlags
+	ops     channel.Op // granted to this subscription
 
 	after    uint64             // publications up to here were in the subscribe reply
 	expireAt int64              // Unix ms, 0: never
@@ -22,7 +25,7 @@ type subscription struct {
 	reading  *readBuffer        // not nil until history has been read
 }
 
-type subFlags uint8
+type subFlags uint16
 
 const (
 	flagPositioned  subFlags = 1 << iota // is told when it would miss something
@@ -30,6 +33,8 @@ const (
 	flagJoinLeave                        // is sent joins and leaves
 	flagServer                           // made by the server, not the client
 	flagAnnounced                        // others have been told that it is here
+	flagUsers                            // joins and leaves are those of other users
+	flagCount                            // is told how many subscribers there are
 )
 
 // readBuffer keeps what arrives live while history is being read.
@@ -53,9 +58,11 @@ func (sub *subscription) offer(b *broadcast) {
 	s := sub.session
 	switch {
 	case b.event.Kind != EventPublication:
-		if sub.flags&flagJoinLeave == 0 || sub.reading != nil {
+		if sub.reading != nil || !sub.wants(b) {
 			return
 		}
+	case b.from != uuid.Nil && b.from == s.id && !sub.positioned():
+		return
 	case sub.reading != nil:
 		sub.buffer(b)
 		return
@@ -71,6 +78,18 @@ func (sub *subscription) offer(b *broadcast) {
 	if frame := b.frameOf(s); frame != nil {
 		s.enqueue(frame)
 	}
+}
+
+// wants reports whether the subscription is told of an event that is no
+// publication.
+func (sub *subscription) wants(b *broadcast) bool {
+	switch {
+	case b.event.Kind == EventCount:
+		return sub.flags&flagCount != 0
+	case sub.flags&flagUsers != 0:
+		return sub.flags&flagJoinLeave != 0 && b.event.Edge && b.from != sub.session.id
+	}
+	return sub.flags&flagJoinLeave != 0
 }
 
 // buffer keeps a publication until history has been read. A session whose buffer
@@ -103,6 +122,15 @@ type SubscribeRequest struct {
 	Positioned  bool
 	Recoverable bool
 	JoinLeave   bool // wants joins and leaves, where the namespace has them
+
+	// For protocols without positions:
+	Grant      *channel.SubscriptionGrant // what the protocol has verified, in place of Token
+	Live       bool                       // has no use for positions, whatever the namespace forces
+	Latest     bool                       // bring the latest publication that is kept; with Live
+	Users      bool                       // joins and leaves are those of users, not of sessions, and of others only
+	Members    bool                       // bring who is there, the session itself included
+	MaxMembers int                        // with Members: so many users at most; 0: any number
+	Count      bool                       // wants to be told how many subscribers there are
 }
 
 // SubscribeResult is the answer to it.
@@ -116,6 +144,7 @@ type SubscribeResult struct {
 	Publications  []*engine.Publication
 	ExpireIn      uint32 // seconds; 0: never
 	Data          []byte // JSON from the backend
+	Members       engine.Members
 }
 
 // Subscribe registers the session on a channel. done is called before the first
@@ -131,7 +160,9 @@ func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error
 	sub := &subscription{options: opts, flags: subscribeFlags(opts, &r)}
 	if grant != nil {
 		sub.expireAt = unixMilli(grant.ExpireAt)
+		sub.ops = grant.Ops
 		sub.setInfo(s, grant.Info)
+		sub.setMember(s, grant.Member)
 	}
 	s.register(sub, r.Channel, &r, done)
 }
@@ -149,7 +180,7 @@ func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.
 		h.count.subscriptions.Inc()
 		return nil, nil, ErrLimitExceeded
 	}
-	var grant *channel.SubscriptionGrant
+	grant := r.Grant
 	if r.Token != "" {
 		if grant, err = h.cfg.Auth.Subscription(r.Token); err != nil {
 			h.count.token.Inc()
@@ -163,7 +194,9 @@ func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.
 func (s *Session) decide(op channel.Op, name string, opts *channel.Options, grant *channel.SubscriptionGrant) error {
 	r := channel.Request{
 		Op: op, Channel: name, Options: opts, Identity: s.identity, Token: grant,
-		Subscribed: s.find(name) != nil,
+	}
+	if sub := s.find(name); sub != nil {
+		r.Subscribed, r.Granted = true, sub.ops
 	}
 	if grant != nil && grant.Client != "" {
 		r.Client = s.ID()
@@ -178,7 +211,7 @@ func (s *Session) decide(op channel.Op, name string, opts *channel.Options, gran
 }
 
 func subscribeFlags(o *channel.Options, r *SubscribeRequest) (f subFlags) {
-	if o.HasHistory() {
+	if o.HasHistory() && !r.Live {
 		if o.ForceRecovery || o.AllowRecovery && (r.Recoverable || r.Recover) {
 			f |= flagRecoverable | flagPositioned
 		}
@@ -188,6 +221,12 @@ func subscribeFlags(o *channel.Options, r *SubscribeRequest) (f subFlags) {
 	}
 	if o.JoinLeave && (o.ForcePushJoinLeave || r.JoinLeave) {
 		f |= flagJoinLeave
+	}
+	if r.Users {
+		f |= flagUsers
+	}
+	if r.Count {
+		f |= flagCount
 	}
 	return f
 }
@@ -201,6 +240,16 @@ func (sub *subscription) setInfo(s *Session, chanInfo []byte) {
 	sub.info = &info
 }
 
+// setMember says who the session is to others on the channel.
+func (sub *subscription) setMember(s *Session, user string) {
+	if user == "" {
+		return
+	}
+	info := *sub.clientInfoOf(s)
+	info.User = user
+	sub.info = &info
+}
+
 // register puts the subscription into the tables and, where positions matter,
 // reads history. From here on live publications are kept for it: what is
 // published before the read is in the read, what is published after it is in the
@@ -209,20 +258,12 @@ func (s *Session) register(sub *subscription, name string, r *SubscribeRequest, 
 	h := s.shard.hub
 	sub.session = s
 	s.subs = append(s.subs, sub)
-	id := channel.ID{App: s.identity.App, Name: name}
-	top, first := h.topics.join(id, s.shard.index)
-	sub.topic = top
-	top.local[s.shard.index].add(sub)
-	if first {
-		h.engine.Follow(id)
-	}
+	s.join(sub, channel.ID{App: s.identity.App, Name: name})
 	if sub.expireAt > 0 {
 		s.arm()
 	}
-	if !sub.positioned() {
-		result := sub.result(r)
-		done(result, nil)
-		s.announce(sub)
+	if !sub.positioned() && !sub.latest(r) {
+		s.conclude(sub, r, sub.result(r), done)
 		return
 	}
 	sub.reading = &readBuffer{}
@@ -239,6 +280,8 @@ func (sub *subscription) historyRequest(r *SubscribeRequest) engine.HistoryReque
 	cfg := &sub.session.shard.hub.cfg
 	req := engine.HistoryRequest{Channel: sub.topic.id, Retention: engine.RetentionOf(sub.options)}
 	switch {
+	case sub.latest(r):
+		req.Limit, req.Reverse = 1, true
 	case !r.Recover || sub.flags&flagRecoverable == 0:
 	case sub.options.RecoveryMode() == channel.RecoverCache:
 		req.Limit, req.Reverse = 1, true
@@ -264,16 +307,79 @@ func (s *Session) historyRead(sub *subscription, r *SubscribeRequest, res engine
 	}
 	result := sub.result(r)
 	result.Position = res.Top
+	if sub.latest(r) {
+		result.Publications = res.Publications
+	}
 	if r.Recover && result.Recoverable {
 		how := sub.recover(&result, r.Since, res)
 		s.shard.hub.count.Recoveries.Of(how).Inc()
 	}
-	done(result, nil)
-	if s.ended {
+	s.conclude(sub, r, result, done)
+}
+
+// latest reports whether the subscription begins with the latest publication.
+func (sub *subscription) latest(r *SubscribeRequest) bool {
+	return r.Live && r.Latest && sub.options.HasHistory()
+}
+
+// conclude answers a subscribe once history is read, and members where they are
+// wanted.
+func (s *Session) conclude(sub *subscription, r *SubscribeRequest, result SubscribeResult, done func(SubscribeResult, error)) {
+	if r.Members && result.Members == nil {
+		s.readMembers(sub, r, result, done)
 		return
 	}
-	sub.live(res.Top.Offset)
+	done(result, nil)
+	if s.ended || s.find(sub.topic.id.Name) != sub {
+		return
+	}
+	if sub.reading != nil {
+		sub.live(result.Position.Offset)
+	}
 	s.announce(sub)
+}
+
+// readMembers asks who is there. What the view does not hold is told afterwards;
+// what it holds has been told before, to a subscription that did not listen yet.
+func (s *Session) readMembers(sub *subscription, r *SubscribeRequest, result SubscribeResult, done func(SubscribeResult, error)) {
+	if sub.reading == nil {
+		sub.reading = &readBuffer{}
+	}
+	s.begin()
+	s.shard.hub.engine.Members(sub.topic.id, func(members engine.Members, err error) {
+		s.shard.Post(func() {
+			s.finish()
+			s.shard.inLine(sub.topic, func() { s.membersRead(sub, r, result, members, err, done) })
+		})
+	})
+}
+
+func (s *Session) membersRead(sub *subscription, r *SubscribeRequest, result SubscribeResult, members engine.Members, err error, done func(SubscribeResult, error)) {
+	if s.ended || s.find(sub.topic.id.Name) != sub {
+		return
+	}
+	if err == nil && r.MaxMembers > 0 && isCrowded(members, sub.clientInfo().User, r.MaxMembers) {
+		s.shard.hub.count.members.Inc()
+		err = ErrLimitExceeded
+	}
+	if err != nil {
+		s.removeSubscription(sub)
+		done(SubscribeResult{}, err)
+		return
+	}
+	members[s.ID()] = sub.clientInfo()
+	result.Members = members
+	s.conclude(sub, r, result, done)
+}
+
+// isCrowded reports whether one more user is one too many.
+func isCrowded(members engine.Members, user string, limit int) bool {
+	users := make(map[string]struct{}, len(members))
+	for _, info := range members {
+		users[info.User] = struct{}{}
+	}
+	_, known := users[user]
+	return !known && len(users) >= limit
 }
 
 // rereadTop asks once more, without the position that nothing can be recovered
@@ -334,11 +440,13 @@ func (sub *subscription) result(r *SubscribeRequest) SubscribeResult {
 	return res
 }
 
-func (sub *subscription) clientInfo() *engine.ClientInfo {
+func (sub *subscription) clientInfo() *engine.ClientInfo { return sub.clientInfoOf(sub.session) }
+
+func (sub *subscription) clientInfoOf(s *Session) *engine.ClientInfo {
 	if sub.info != nil {
 		return sub.info
 	}
-	return sub.session.clientInfo()
+	return s.clientInfo()
 }
 
 func (sub *subscription) notice() (n engine.Notice) {
@@ -353,9 +461,34 @@ func (sub *subscription) notice() (n engine.Notice) {
 
 // announce tells of a subscriber that has its reply.
 func (s *Session) announce(sub *subscription) {
-	if n := sub.notice(); n != 0 && !s.ended && s.find(sub.topic.id.Name) == sub {
+	if s.ended || s.find(sub.topic.id.Name) != sub {
+		return
+	}
+	s.shard.hub.changed(sub.topic.id)
+	if n := sub.notice(); n != 0 {
 		sub.flags |= flagAnnounced
 		s.shard.hub.engine.Join(sub.topic.id, sub.clientInfo(), n)
+	}
+}
+
+// join puts a subscription into the topic's tables.
+func (s *Session) join(sub *subscription, id channel.ID) {
+	h := s.shard.hub
+	top, first := h.topics.join(id, s.shard.index)
+	sub.topic = top
+	top.local[s.shard.index].add(sub)
+	if first {
+		h.engine.Follow(id)
+	}
+}
+
+// leave takes it out of them.
+func (s *Session) leave(sub *subscription) {
+	h := s.shard.hub
+	l := &sub.topic.local[s.shard.index]
+	l.remove(sub)
+	if h.topics.leave(sub.topic, s.shard.index, l.empty()) {
+		h.engine.Unfollow(sub.topic.id)
 	}
 }
 
@@ -396,14 +529,11 @@ func (s *Session) removeSubscription(sub *subscription) {
 		}
 	}
 	h := s.shard.hub
-	l := &sub.topic.local[s.shard.index]
-	l.remove(sub)
-	if h.topics.leave(sub.topic, s.shard.index, l.empty()) {
-		h.engine.Unfollow(sub.topic.id)
-	}
+	s.leave(sub)
 	if sub.flags&flagAnnounced != 0 {
 		h.engine.Leave(sub.topic.id, sub.clientInfo(), sub.notice())
 	}
+	h.changed(sub.topic.id)
 }
 
 // expireSubscriptions ends those whose token was not renewed in time.

@@ -188,9 +188,11 @@ func (l *subscribers) forget() {
 
 // totals counts channels and subscriptions.
 func (t *topics) totals() (channels, subscriptions int) {
-	t.each(func(_ channel.ID, n int) {
-		channels++
-		subscriptions += n
+	t.each(func(id channel.ID, n int) {
+		if !isOnline(id) {
+			channels++
+			subscriptions += n
+		}
 	})
 	return channels, subscriptions
 }

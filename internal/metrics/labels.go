@@ -16,6 +16,7 @@ type Transport string
 const (
 	Centrifuge Protocol = "centrifuge"
 	Plain      Protocol = "plain"
+	Pusher     Protocol = "pusher"
 
 	WebSocket     Transport = "websocket"
 	HTTPStream    Transport = "http_stream"
@@ -24,6 +25,8 @@ const (
 	UniWebSocket  Transport = "uni_websocket"
 	UniHTTPStream Transport = "uni_http_stream"
 	UniSSE        Transport = "uni_sse"
+	XHRStreaming  Transport = "xhr_streaming"
+	XHRPolling    Transport = "xhr_polling"
 )
 
 // Via is what sessions are counted by.
@@ -42,6 +45,9 @@ func allVias() []Via {
 		{Centrifuge, UniSSE},
 		{Plain, SSE},
 		{Plain, LongPoll},
+		{Pusher, WebSocket},
+		{Pusher, XHRStreaming},
+		{Pusher, XHRPolling},
 	}
 }
 
@@ -120,6 +126,7 @@ const (
 	RefuseHandshake         RefusalReason = "handshake"          // not a valid upgrade
 	RefuseConnectionLimit   RefusalReason = "connection_limit"   // of the node
 	RefuseSubscriptionLimit RefusalReason = "subscription_limit" // of a session
+	RefuseMemberLimit       RefusalReason = "member_limit"       // of a presence channel
 	RefusePublicationSize   RefusalReason = "publication_size"
 	RefuseShutdown          RefusalReason = "shutdown"
 )
@@ -127,7 +134,7 @@ const (
 func allRefusalReasons() []RefusalReason {
 	return []RefusalReason{
 		RefuseToken, RefuseOrigin, RefuseAPIKey, RefusePermission, RefuseHandshake, RefuseConnectionLimit,
-		RefuseSubscriptionLimit, RefusePublicationSize, RefuseShutdown,
+		RefuseSubscriptionLimit, RefuseMemberLimit, RefusePublicationSize, RefuseShutdown,
 	}
 }
 
@@ -148,19 +155,21 @@ func allRecoveries() []Recovery {
 	return []Recovery{Recovered, NotRecoveredOld, NotRecoveredNew, NotRecoveredEra, NotRecoveredMany}
 }
 
-// allDisconnectCodes are those of the Centrifuge protocol that the server uses.
+// allDisconnectCodes are those that the server uses, of the Centrifuge protocol
+// where nothing else is said.
 func allDisconnectCodes() []uint32 {
 	return []uint32{
 		1002, 1007, 1009, // of RFC 6455: what the client sent is no WebSocket
 		3000, 3001, 3003, 3004, 3005, 3006, 3008, 3009, 3010, 3011, 3012, 3013, 3014,
 		3500, 3501, 3502, 3503, 3504, 3505, 3506, 3507, 3508, 3509,
+		4001, 4006, 4007, 4008, 4009, 4100, // of the Pusher protocol
 	}
 }
 
 // Command is what client commands are counted by.
 type Command struct {
 	Method string
-	Code   uint32 // of the Centrifuge protocol's errors; 0: no error
+	Code   uint32 // of the Centrifuge protocol's errors, or one that only the Pusher protocol has; 0: no error
 }
 
 func allCommands() (list []Command) {
@@ -173,7 +182,11 @@ func allCommands() (list []Command) {
 			list = append(list, Command{m, code})
 		}
 	}
-	return list
+	// What the Pusher protocol alone has.
+	return append(
+		list, Command{"signin", 0}, Command{"signin", 107}, Command{"signin", 4009}, Command{"signin", 4302}, Command{"publish", 4301},
+		Command{"connect", 4001}, Command{"connect", 4006}, Command{"connect", 4007}, Command{"connect", 4008}, Command{"connect", 4100},
+	)
 }
 
 // APICall is what server API requests are counted by.

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -47,22 +48,22 @@ func presence(s *stage) {
 	e := s.writer()
 	s.expect(t, ch, 0, 0, nil, nil)
 	e.Join(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
-	s.expect(t, ch, 1, 1, []string{"app/c 1"}, nil)
+	s.expect(t, ch, 1, 1, []string{"app/c 1+"}, nil)
 	e.Join(ch, &engine.ClientInfo{User: "u", Client: "1", ChanInfo: []byte(`"new"`)}, both)
-	s.expect(t, ch, 1, 1, []string{"app/c 1"}, nil)
+	s.expect(t, ch, 1, 1, []string{"app/c 1+"}, nil)
 	members, err := await(t, func(done func(engine.Members, error)) { e.Members(ch, done) })
 	if err != nil || members["1"] == nil || string(members["1"].ChanInfo) != `"new"` {
 		t.Errorf("the second join's info is not shown: %+v, %v", members["1"], err)
 	}
 	e.Leave(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
 	e.Leave(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
-	s.expect(t, ch, 0, 0, []string{"app/c 1"}, []string{"app/c 1"})
+	s.expect(t, ch, 0, 0, []string{"app/c 1+"}, []string{"app/c 1+"})
 	if len(members) != 1 {
 		t.Error("a view that was handed out has changed")
 	}
 	e.Leave(s.channelOf("nobody"), &engine.ClientInfo{Client: "1"}, both)
 	e.Join(ch, &engine.ClientInfo{User: "u", Client: "1"}, both)
-	s.expect(t, ch, 1, 1, []string{"app/c 1", "app/c 1"}, []string{"app/c 1"})
+	s.expect(t, ch, 1, 1, []string{"app/c 1+", "app/c 1+"}, []string{"app/c 1+"})
 }
 
 func presenceUsers(s *stage) {
@@ -88,6 +89,55 @@ func presenceUsers(s *stage) {
 	s.expect(t, ch, 2, 1, nil, nil)
 }
 
+// A user is told of as new with the first session, and as gone with the last.
+func presenceEdges(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	e := s.writer()
+	info := func(user, client string) *engine.ClientInfo { return &engine.ClientInfo{User: user, Client: client} }
+	e.Join(ch, info("u", "1"), both)
+	e.Join(ch, info("u", "2"), both)
+	e.Join(ch, info("", "3"), both)
+	e.Join(ch, info("", "4"), both)
+	e.Leave(ch, info("other", "1"), both) // what it joined with counts
+	e.Leave(ch, info("u", "2"), both)
+	e.Leave(ch, info("", "3"), both)
+	s.expect(t, ch, 1, 1, []string{"app/c 1+", "app/c 2", "app/c 3+", "app/c 4+"}, []string{"app/c 1", "app/c 2+", "app/c 3+"})
+}
+
+// A view of the members is what has been told up to then, no more and no less.
+func presenceInLine(s *stage) {
+	t := s.t
+	ch := s.channelOf("c")
+	e, told := s.writer(), s.writerSeen()
+	const rounds = 200
+	var busy sync.WaitGroup
+	for _, client := range []string{"1", "2", "3"} {
+		busy.Go(func() {
+			for range rounds {
+				e.Join(ch, &engine.ClientInfo{User: client, Client: client}, both)
+				e.Leave(ch, &engine.ClientInfo{User: client, Client: client}, both)
+			}
+		})
+	}
+	for range rounds {
+		_, err := await(t, func(done func(struct{}, error)) {
+			e.Members(ch, func(view engine.Members, err error) {
+				told.mu.Lock()
+				defer told.mu.Unlock()
+				if n := len(told.joins) - len(told.leaves); n != len(view) {
+					t.Errorf("%d members are seen, %d were told", len(view), n)
+				}
+				done(struct{}{}, err)
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	busy.Wait()
+}
+
 // Announced without being tracked, a session is in no view, and every call is
 // announced.
 func presenceNotices(s *stage) {
@@ -97,10 +147,10 @@ func presenceNotices(s *stage) {
 	info := &engine.ClientInfo{User: "u", Client: "1"}
 	e.Join(ch, info, engine.Announce)
 	e.Leave(ch, info, engine.Announce)
-	s.expect(t, ch, 0, 0, []string{"app/c 1"}, []string{"app/c 1"})
+	s.expect(t, ch, 0, 0, []string{"app/c 1+"}, []string{"app/c 1+"})
 	e.Join(ch, info, engine.Track)
 	e.Leave(ch, info, engine.Track)
-	s.expect(t, ch, 0, 0, []string{"app/c 1"}, []string{"app/c 1"})
+	s.expect(t, ch, 0, 0, []string{"app/c 1+"}, []string{"app/c 1+"})
 }
 
 func presenceApps(s *stage) {

@@ -28,7 +28,7 @@ type recorder struct {
 	busy    map[channel.ID]bool
 	pubs    map[channel.ID][]told
 	last    map[channel.ID]engine.Position
-	joins   []string // channel client
+	joins   []string // channel client, and "+" for the first of its user
 	leaves  []string
 	control []engine.Control
 }
@@ -76,19 +76,26 @@ func (r *recorder) Publication(ch channel.ID, epoch string, pub *engine.Publicat
 }
 
 // Join implements engine.Follower.
-func (r *recorder) Join(ch channel.ID, info *engine.ClientInfo) {
+func (r *recorder) Join(ch channel.ID, info *engine.ClientInfo, edge bool) {
 	defer r.enter(ch)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.joins = append(r.joins, ch.String()+" "+info.Client)
+	r.joins = append(r.joins, ch.String()+" "+info.Client+atEdge(edge))
 }
 
 // Leave implements engine.Follower.
-func (r *recorder) Leave(ch channel.ID, info *engine.ClientInfo) {
+func (r *recorder) Leave(ch channel.ID, info *engine.ClientInfo, edge bool) {
 	defer r.enter(ch)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.leaves = append(r.leaves, ch.String()+" "+info.Client)
+	r.leaves = append(r.leaves, ch.String()+" "+info.Client+atEdge(edge))
+}
+
+func atEdge(edge bool) string {
+	if edge {
+		return "+"
+	}
+	return ""
 }
 
 // Control implements engine.Follower.

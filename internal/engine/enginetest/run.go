@@ -90,6 +90,8 @@ func withoutHistory() []test {
 		{"without history in order", noHistoryOrder},
 		{"presence", presence},
 		{"presence counts users", presenceUsers},
+		{"presence tells users from sessions", presenceEdges},
+		{"presence is read in line with what is told", presenceInLine},
 		{"presence is announced as told", presenceNotices},
 		{"presence is of an app", presenceApps},
 		{"control", control},

@@ -127,8 +127,8 @@ func (quiet) Fatalf(string, ...any) {}
 type silent struct{}
 
 func (silent) Publication(channel.ID, string, *engine.Publication) {}
-func (silent) Join(channel.ID, *engine.ClientInfo)                 {}
-func (silent) Leave(channel.ID, *engine.ClientInfo)                {}
+func (silent) Join(channel.ID, *engine.ClientInfo, bool)           {}
+func (silent) Leave(channel.ID, *engine.ClientInfo, bool)          {}
 func (silent) Control(engine.Control)                              {}
 
 // BenchmarkMemory is publishing with history in RAM.

@@ -247,9 +247,9 @@ func (w *world) saw(kind eventKind, name, epoch string, p *engine.Publication) {
 	})
 }
 
-func (*world) Join(channel.ID, *engine.ClientInfo)  {}
-func (*world) Leave(channel.ID, *engine.ClientInfo) {}
-func (*world) Control(engine.Control)               {}
+func (*world) Join(channel.ID, *engine.ClientInfo, bool)  {}
+func (*world) Leave(channel.ID, *engine.ClientInfo, bool) {}
+func (*world) Control(engine.Control)                     {}
 
 func (w *world) stopped() bool {
 	select {

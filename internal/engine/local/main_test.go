@@ -50,9 +50,9 @@ func (l *listener) Publication(ch channel.ID, epoch string, pub *engine.Publicat
 	}
 }
 
-func (*listener) Join(channel.ID, *engine.ClientInfo)  {}
-func (*listener) Leave(channel.ID, *engine.ClientInfo) {}
-func (*listener) Control(engine.Control)               {}
+func (*listener) Join(channel.ID, *engine.ClientInfo, bool)  {}
+func (*listener) Leave(channel.ID, *engine.ClientInfo, bool) {}
+func (*listener) Control(engine.Control)                     {}
 
 func (l *listener) count() int {
 	l.mu.Lock()

@@ -14,24 +14,27 @@ type members struct {
 	users   map[string]int
 }
 
-func (m *members) add(info *engine.ClientInfo) (joined bool) {
+// add reports whether the session is new, and the first of its user.
+func (m *members) add(info *engine.ClientInfo) (joined, edge bool) {
 	old := m.clients[info.Client]
 	if old != nil {
 		m.forget(old.User)
 	}
 	m.clients[info.Client] = info
 	m.users[info.User]++
-	return old == nil
+	return old == nil, info.User == "" || m.users[info.User] == 1
 }
 
-func (m *members) remove(client string) (left bool) {
-	old := m.clients[client]
-	if old == nil {
-		return false
+// remove returns what the session had joined with, nil: nothing, and whether it
+// was the last of its user.
+func (m *members) remove(client string) (left *engine.ClientInfo, edge bool) {
+	left = m.clients[client]
+	if left == nil {
+		return nil, false
 	}
 	delete(m.clients, client)
-	m.forget(old.User)
-	return true
+	m.forget(left.User)
+	return left, left.User == "" || m.users[left.User] == 0
 }
 
 func (m *members) forget(user string) {
@@ -49,17 +52,17 @@ func (e *Engine) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 	l := e.lanes.of(ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fresh := true
+	fresh, edge := true, true
 	if n&engine.Track != 0 {
 		m := l.presence[ch]
 		if m == nil {
 			m = &members{make(engine.Members), make(map[string]int)}
 			l.presence[ch] = m
 		}
-		fresh = m.add(info)
+		fresh, edge = m.add(info)
 	}
 	if fresh && n&engine.Announce != 0 {
-		e.follower.Join(ch, info)
+		e.follower.Join(ch, info, edge)
 	}
 }
 
@@ -72,15 +75,21 @@ func (e *Engine) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) 
 	l := e.lanes.of(ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	gone := true
+	edge := true
 	if n&engine.Track != 0 {
 		m := l.presence[ch]
-		if gone = m != nil && m.remove(info.Client); gone && len(m.clients) == 0 {
+		if m == nil {
+			return
+		}
+		if info, edge = m.remove(info.Client); info == nil {
+			return
+		}
+		if len(m.clients) == 0 {
 			delete(l.presence, ch)
 		}
 	}
-	if gone && n&engine.Announce != 0 {
-		e.follower.Leave(ch, info)
+	if n&engine.Announce != 0 {
+		e.follower.Leave(ch, info, edge)
 	}
 }
 
@@ -90,14 +99,14 @@ func (e *Engine) Members(ch channel.ID, done func(engine.Members, error)) {
 		done(nil, engine.ErrClosed)
 		return
 	}
+	defer e.leave()
 	l := e.lanes.of(ch)
 	view := engine.Members{}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if m := l.presence[ch]; m != nil {
 		view = maps.Clone(m.clients)
 	}
-	l.mu.Unlock()
-	e.leave()
 	done(view, nil)
 }
 

@@ -59,14 +59,14 @@ func (e *logEngine) Join(ch channel.ID, info *engine.ClientInfo, _ engine.Notice
 	e.mu.Lock()
 	e.members[info.Client] = info
 	e.mu.Unlock()
-	e.follower.Join(ch, info)
+	e.follower.Join(ch, info, true)
 }
 
 func (e *logEngine) Leave(ch channel.ID, info *engine.ClientInfo, _ engine.Notice) {
 	e.mu.Lock()
 	delete(e.members, info.Client)
 	e.mu.Unlock()
-	e.follower.Leave(ch, info)
+	e.follower.Leave(ch, info, true)
 }
 
 func (e *logEngine) Stats(_ channel.ID, done func(engine.PresenceStats, error)) {
