@@ -1,6 +1,7 @@
 package httpstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -57,13 +58,11 @@ func (o *wire) refuse(status int, body []byte) []byte {
 func (o *wire) head(status int, h http.Header) []byte {
 	h["Connection"] = []string{"close"}
 	h["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
-	b := append(make([]byte, 0, 512), "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(append(append(b, ' '), http.StatusText(status)...), crlf...)
-	for name, values := range h {
-		b = append(append(append(append(b, name...), ": "...), values[0]...), crlf...)
-	}
-	return append(b, crlf...)
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + crlf)
+	_ = h.Write(&b) // it fails as its writer does
+	b.WriteString(crlf)
+	return b.Bytes()
 }
 
 // errorBody is an error in the form of the server API. Codes are those of the
