@@ -40,7 +40,7 @@ func New(o Options) Engine { return NewEpoll(o) }
 // NewLoop implements Engine. It panics when the system refuses an epoll
 // descriptor: the process has not begun to serve, and there is nobody to tell.
 func (e *Epoll) NewLoop(sh *hub.Shard) hub.Loop {
-	l, err := newLoop(sh)
+	l, err := newLoop(sh, &e.streams)
 	if err != nil {
 		panic(fmt.Errorf("make an event loop: %w", err))
 	}
@@ -85,6 +85,7 @@ func (e *Epoll) Close(ctx context.Context) error {
 type loop struct {
 	// Fixed after newLoop.
 	shard *hub.Shard
+	group *sync.WaitGroup // of every open stream of the engine
 	file  *os.File // the epoll descriptor, in Go's own poller
 	raw   syscall.RawConn
 	fd    int
@@ -108,7 +109,7 @@ const (
 	loopBuffer = 64 << 10
 )
 
-func newLoop(sh *hub.Shard) (*loop, error) {
+func newLoop(sh *hub.Shard, group *sync.WaitGroup) (*loop, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -129,7 +130,7 @@ func newLoop(sh *hub.Shard) (*loop, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &loop{
-		shard: sh, file: f, raw: raw, fd: fd, nudge: n, done: make(chan struct{}),
+		shard: sh, group: group, file: f, raw: raw, fd: fd, nudge: n, done: make(chan struct{}),
 		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer),
 	}, nil
 }

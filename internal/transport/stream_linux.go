@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"sync"
 	"syscall"
 	"unsafe"
 
@@ -17,7 +16,6 @@ import (
 // goroutine, so that a write and the close of the descriptor never meet.
 type stream struct {
 	loop  *loop
-	group *sync.WaitGroup
 	recv  Receiver
 	tls   *tlsSide // nil: plain
 	last  []byte   // of Finish, not yet sent
@@ -52,7 +50,7 @@ func (e *Epoll) takeOver(c net.Conn) (*stream, error) {
 		return nil, err
 	}
 	_ = c.Close() // the duplicate lives on
-	return &stream{group: &e.streams, fd: int32(fd)}, nil
+	return &stream{fd: int32(fd)}, nil
 }
 
 func (e *Epoll) duplicate(c net.Conn) (int, error) {
@@ -303,7 +301,7 @@ func (s *stream) close(err error) {
 	s.last, s.tls = nil, nil
 	s.loop.shard.Post(func() {
 		s.recv.Gone(err)
-		s.group.Done()
+		s.loop.group.Done()
 	})
 }
 

@@ -156,7 +156,7 @@ func (e *Epoll) takeOverTLS(t *tls.Conn) (*stream, error) {
 		return nil, err
 	}
 	_ = sc.before.Close() // the duplicate lives on
-	s := &stream{group: &e.streams, fd: int32(fd), tls: &tlsSide{conn: t}}
+	s := &stream{fd: int32(fd), tls: &tlsSide{conn: t}}
 	sc.before, sc.stream = nil, s
 	return s, nil
 }
