@@ -86,7 +86,7 @@ type loop struct {
 	// Fixed after newLoop.
 	shard *hub.Shard
 	group *sync.WaitGroup // of every open stream of the engine
-	file  *os.File // the epoll descriptor, in Go's own poller
+	file  *os.File        // the epoll descriptor, in Go's own poller
 	raw   syscall.RawConn
 	fd    int
 	nudge *nudge
