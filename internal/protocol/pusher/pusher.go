@@ -1,0 +1,128 @@
+package pusher
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// Config is what a Protocol is made of. Key and Secret are the App's; every
+// client is refused where Key is "".
+type Config struct {
+	Key    string
+	Secret string
+	Log    *slog.Logger
+	// Count is told of every message that was answered, by method and error code;
+	// 0: no error. It is called on any shard and must not block.
+	Count func(method string, code uint32)
+	// Tell is told what a backend may want to know; nil: nobody wants to.
+	Tell Teller
+
+	ClientEvents      bool          // subscribers of private and presence channels may send client events
+	SubscriptionCount bool          // subscribers are told how many they are
+	ActivityTimeout   time.Duration // whole seconds; 0: DefaultActivityTimeout
+	EventRate         int           // client events of one session in a second; 0: DefaultEventRate
+	MaxData           int           // bytes of one client event's data; 0: DefaultMaxData
+	Now               func() time.Time
+}
+
+// Teller passes on what happened to a backend. Its methods are called on any
+// shard and must not block; data is not kept.
+type Teller interface {
+	// ClientEvent says that a client event was published; user is "" outside
+	// presence channels.
+	ClientEvent(channel, event string, data []byte, socketID, user string)
+	// CacheMiss says that a subscriber found nothing on a cache channel.
+	CacheMiss(channel string)
+}
+
+// Protocol implements hub.Protocol. One value serves every session.
+type Protocol struct{ cfg Config }
+
+var (
+	_ hub.Protocol = (*Protocol)(nil)
+	_ hub.Parting  = (*Protocol)(nil)
+)
+
+// New makes the protocol.
+func New(cfg Config) *Protocol {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Count == nil {
+		cfg.Count = func(string, uint32) {}
+	}
+	if cfg.Tell == nil {
+		cfg.Tell = nobody{}
+	}
+	if cfg.ActivityTimeout == 0 {
+		cfg.ActivityTimeout = DefaultActivityTimeout
+	}
+	if cfg.EventRate == 0 {
+		cfg.EventRate = DefaultEventRate
+	}
+	if cfg.MaxData == 0 {
+		cfg.MaxData = DefaultMaxData
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Protocol{cfg}
+}
+
+type nobody struct{}
+
+func (nobody) ClientEvent(string, string, []byte, string, string) {}
+func (nobody) CacheMiss(string)                                   {}
+
+// Hello is what a request says of the client: the State of a session before
+// Open.
+type Hello struct {
+	Key      string
+	Protocol string
+	Client   string
+	Version  string
+}
+
+// Name implements hub.Protocol.
+func (*Protocol) Name() string { return "pusher" }
+
+// Open implements hub.Protocol.
+func (p *Protocol) Open(s *hub.Session) {
+	hello, _ := s.State.(Hello)
+	c := &client{p: p, s: s}
+	s.State = c
+	c.open(hello)
+}
+
+// Receive implements hub.Protocol.
+func (*Protocol) Receive(s *hub.Session, msg []byte) { s.State.(*client).receive(msg) }
+
+// Ping implements hub.Protocol.
+func (*Protocol) Ping(s *hub.Session) { s.State.(*client).ping() }
+
+// Tell implements hub.Protocol.
+func (*Protocol) Tell(s *hub.Session, n hub.Notice) { s.State.(*client).tell(n) }
+
+// Farewell implements hub.Parting.
+func (*Protocol) Farewell(d hub.Disconnect) hub.Disconnect { return farewell(d) }
+
+// Append implements hub.Protocol.
+func (*Protocol) Append(dst []byte, e *hub.Event) []byte {
+	switch e.Kind {
+	case hub.EventPublication:
+		return appendPublication(dst, e.Channel, e.Publication)
+	case hub.EventJoin:
+		return appendMember(dst, eventMemberAdded, e.Channel, e.Info)
+	case hub.EventLeave:
+		return appendMember(dst, eventMemberRemoved, e.Channel, e.Info)
+	case hub.EventCount:
+		return appendCount(dst, e.Channel, e.Count)
+	case hub.EventOnline:
+		return appendWatchlist(dst, "online", []string{e.Info.User})
+	case hub.EventOffline:
+		return appendWatchlist(dst, "offline", []string{e.Info.User})
+	}
+	return dst
+}
