@@ -28,10 +28,12 @@ const (
 	failed                           // the peer broke the rules; nothing more is read as frames
 	closing                          // a close frame is sent or on its way
 	peerClosed                       // the peer's close frame has arrived, or its end
+	probed                           // a ping frame is not yet answered
 )
 
 var (
 	_ hub.Conn           = (*conn)(nil)
+	_ hub.Prober         = (*conn)(nil)
 	_ transport.Receiver = (*conn)(nil)
 	_ sink               = (*conn)(nil)
 )
@@ -91,10 +93,21 @@ func (c *conn) control(op byte, payload []byte) error {
 			frame := make([]byte, 0, 2+len(payload))
 			c.session.SendFrame(AppendFrame(frame, opPong, payload))
 		}
+	case opPong:
+		if c.is(probed) {
+			c.flags &^= probed
+			c.session.Pong()
+		}
 	case opClose:
 		return c.peerClose(payload)
 	}
 	return nil
+}
+
+// Probe implements hub.Prober: every peer answers a ping frame (RFC 6455, 5.5.2).
+func (c *conn) Probe() {
+	c.flags |= probed
+	c.session.SendFrame(AppendFrame(nil, opPing, nil))
 }
 
 // peerClose answers the peer's close frame, or takes it as the answer to ours.
