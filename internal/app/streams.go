@@ -3,9 +3,11 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/protocol/centrifuge"
+	"github.com/fanfare-push/fanfare/internal/protocol/plain"
 	"github.com/fanfare-push/fanfare/internal/transport"
 	"github.com/fanfare-push/fanfare/internal/transport/httpstream"
 	"github.com/fanfare-push/fanfare/internal/transport/websocket"
@@ -64,12 +66,41 @@ func (a *App) streams(mux *http.ServeMux, p centrifuges, origins *transport.Orig
 			return err
 		}
 	}
+	if err := a.plain(mux, origins); err != nil {
+		return err
+	}
 	socket, err := websocket.New(a.socketConfig(origins, websocket.Subprotocol{Protocol: p.uni, Via: via(metrics.UniWebSocket)}))
 	if err != nil {
 		return err
 	}
 	mux.Handle("/connection/uni_websocket", socket)
 	return nil
+}
+
+// plain adds what needs no SDK.
+func (a *App) plain(mux *http.ServeMux, origins *transport.Origins) error {
+	hello := func(r *http.Request) (any, error) {
+		bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		return plain.Parse(r.URL.Query(), bearer, r.Header.Get("Last-Event-ID"))
+	}
+	err := a.stream(mux, "/sse", httpstream.Config{
+		Method: http.MethodGet, Hello: hello,
+		Variants: []httpstream.Variant{{
+			Protocol: plain.Stream{}, Format: httpstream.Raw, ContentType: "text/event-stream; charset=utf-8",
+			Via:     metrics.Via{Protocol: metrics.Plain, Transport: metrics.SSE},
+			Goodbye: plain.AppendDisconnect, Refuse: true, Retry: plain.AppendRetry,
+		}},
+	}, origins)
+	if err != nil {
+		return err
+	}
+	return a.stream(mux, "/poll", httpstream.Config{
+		Method: http.MethodGet, Hello: hello,
+		Variants: []httpstream.Variant{{
+			Protocol: plain.Poll{}, Format: httpstream.Whole, ContentType: jsonMedia, Refuse: true,
+			Via: metrics.Via{Protocol: metrics.Plain, Transport: metrics.LongPoll},
+		}},
+	}, origins)
 }
 
 // stream adds one path whose responses carry sessions.

@@ -159,6 +159,7 @@ func allRecoveries() []Recovery {
 // where nothing else is said.
 func allDisconnectCodes() []uint32 {
 	return []uint32{
+		100, 101, 102, 103, 106, 107, 109, 111, // requests of the plain protocol that got no session
 		1002, 1007, 1009, // of RFC 6455: what the client sent is no WebSocket
 		3000, 3001, 3003, 3004, 3005, 3006, 3008, 3009, 3010, 3011, 3012, 3013, 3014,
 		3500, 3501, 3502, 3503, 3504, 3505, 3506, 3507, 3508, 3509,

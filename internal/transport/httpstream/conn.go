@@ -17,6 +17,7 @@ type conn struct {
 	opening opening // nil once something was sent
 	head    []byte  // of it, what the stream has not taken yet
 	chunked bool
+	returns bool // the client comes back from anything but an error
 	left    bool // the client is gone
 }
 
@@ -89,22 +90,32 @@ func (c *conn) Close(rest []byte, d hub.Disconnect) {
 	case c.left:
 		c.stream.Abort()
 		return
-	case c.opening != nil && c.variant.Goodbye == nil:
+	case c.opening != nil && c.refuses(statusOf(d.Code)):
 		body := errorBody(d.Code, d.Reason)
 		c.stream.Finish(c.opening.refuse(statusOf(d.Code), body), transport.Close)
 		return
-	case c.opening != nil:
+	}
+	goodbye := c.variant.Goodbye
+	if c.opening != nil {
 		c.head = c.opening.accept()
+		if c.variant.Refuse {
+			goodbye = c.variant.Retry
+		}
 	}
 	last := append(c.head, rest...)
 	c.head = nil
-	if c.variant.Goodbye != nil {
-		last = framing{c.variant.Format, c.chunked}.AppendFrame(last, c.variant.Goodbye(nil, d))
+	if goodbye != nil {
+		last = framing{c.variant.Format, c.chunked}.AppendFrame(last, goodbye(nil, d))
 	}
 	if c.chunked {
 		last = append(last, lastChunk...)
 	}
 	c.stream.Finish(last, transport.Close)
+}
+
+// refuses reports whether a response that has not begun becomes an error.
+func (c *conn) refuses(status int) bool {
+	return c.variant.Refuse && !(c.returns && isTemporary(status))
 }
 
 // Abort implements hub.Conn.

@@ -63,9 +63,14 @@ type Variant struct {
 	Format      Format
 	Via         metrics.Via
 	ContentType string // of the response; "": that of the format
-	// Goodbye appends the message that tells a client why its session ends. Without
-	// it, a session that ends before it has sent anything becomes an HTTP error.
+	// Goodbye appends the message that tells a client why its session ends; nil: the
+	// end of the response says all.
 	Goodbye func(dst []byte, d hub.Disconnect) []byte
+	// Refuse makes an HTTP error of a session that ends before it has sent anything.
+	Refuse bool
+	// Retry appends the body of a response that is no error, for clients that never
+	// come back from one, and should: an EventSource that meets a temporary refusal.
+	Retry func(dst []byte, d hub.Disconnect) []byte
 }
 
 // variant is a Variant in its encodings.
@@ -159,13 +164,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.handshakes.Add(1) > int64(h.cfg.MaxHandshakes) {
 		h.handshakes.Add(-1)
 		h.handshakeLimit.Inc()
-		unavailable(w, origin, "too many connections at once")
+		h.unavailable(w, r, origin, hub.Disconnect{Code: codeTooMany, Reason: "too many connections at once"})
 		return
 	}
 	shard, err := h.cfg.Hub.Pick()
 	if err != nil {
 		h.handshakes.Add(-1)
-		unavailable(w, origin, err.Error())
+		d := hub.Disconnect{Code: codeTooMany, Reason: err.Error()}
+		if errors.Is(err, hub.ErrShutdown) {
+			d = hub.DisconnectShutdown
+		}
+		h.unavailable(w, r, origin, d)
 		return
 	}
 	if err := h.open(w, r, shard, req); err != nil {
@@ -220,9 +229,21 @@ func (f *refusal) write(w http.ResponseWriter, origin string) {
 }
 
 // unavailable asks for another try; not all at the same time.
-func unavailable(w http.ResponseWriter, origin, why string) {
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, origin string, d hub.Disconnect) {
+	if v := h.choose(r); v.returns(r) {
+		for name, values := range header(v.ContentType, origin) {
+			w.Header()[name] = values
+		}
+		_, _ = w.Write(v.Retry(nil, d)) // a reader that has left is not our error
+		return
+	}
 	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
-	(&refusal{http.StatusServiceUnavailable, codeTooMany, why}).write(w, origin)
+	(&refusal{http.StatusServiceUnavailable, d.Code, d.Reason}).write(w, origin)
+}
+
+// returns reports whether the client comes back from anything but an error.
+func (v *variant) returns(r *http.Request) bool {
+	return v.Retry != nil && strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 }
 
 // read takes from a request what it says.
@@ -281,6 +302,7 @@ func (h *Handler) choose(r *http.Request) *variant {
 // taken from net/http, otherwise, as with HTTP/2 and for short responses, here.
 func (h *Handler) open(w http.ResponseWriter, r *http.Request, shard *hub.Shard, req request) error {
 	c := &conn{handler: h, variant: h.choose(r)}
+	c.returns = c.variant.returns(r)
 	if r.ProtoMajor == 1 && c.variant.Format != Whole {
 		nc, buf, err := http.NewResponseController(w).Hijack()
 		if err == nil {

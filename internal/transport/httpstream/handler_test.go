@@ -64,7 +64,7 @@ func TestRefusals(t *testing.T) {
 		}
 		return nil, errors.New("say something")
 	}
-	change := func(c *Config) { c.Hello, c.Variants[0].Goodbye, c.Method = hello, nil, http.MethodGet }
+	change := func(c *Config) { c.Hello, c.Variants[0].Refuse, c.Method = hello, true, http.MethodGet }
 	eachMode(t, change, func(t *testing.T, f *fixture) {
 		tests := []struct {
 			method, body string

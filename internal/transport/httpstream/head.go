@@ -99,6 +99,10 @@ func statusOf(code uint32) int {
 	return http.StatusServiceUnavailable
 }
 
+func isTemporary(status int) bool {
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
 // Codes of what the transport itself refuses.
 const (
 	codePermissionDenied = 103
