@@ -143,6 +143,21 @@ describe('EventSource', () => {
     }
   })
 
+  test('a token brings channels, and they resume', async (t) => {
+    const channels = [unique('history'), unique('history')]
+    const jwt = token({ sub: 'eve', channels })
+    const first = source(t, [], { token: jwt })
+    await until('subscribed', () => first.subscribed.length === 2)
+    for (const channel of channels) await publish(channel, 1)
+    await until('two messages', () => first.messages.length === 2)
+    first.es.close()
+    for (const channel of channels) await publish(channel, 2)
+    const second = source(t, [channels[0]], { token: jwt, position: first.ids[1] })
+    await until('what was missed', () => second.messages.length === 2)
+    assert.deepEqual(second.messages.map((m) => m.offset), [2, 2])
+    assert.deepEqual(second.subscribed.map((s) => s.recovered), [true, true])
+  })
+
   test('a stop sends it away, and it resumes where a new start listens', async (t) => {
     const own = await Server.start(config)
     t.after(() => own.remove())

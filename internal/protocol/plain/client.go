@@ -1,6 +1,8 @@
 package plain
 
 import (
+	"slices"
+
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
@@ -20,37 +22,60 @@ type client struct {
 // open connects and subscribes.
 func (c *client) open(r hub.ConnectRequest) {
 	r.Token, r.OneWay = c.req.Token, true
-	c.results = make([]hub.SubscribeResult, len(c.req.Channels))
-	c.missing = len(c.req.Channels)
-	c.s.Connect(r, func(_ hub.ConnectResult, err error) {
+	r.Subs = make(map[string]hub.SubscribeRequest, len(c.req.Since))
+	for name := range c.req.Since { // of use for those that the token brings
+		r.Subs[name] = c.wish(name)
+	}
+	c.missing = 1 // connect itself
+	c.s.Connect(r, func(res hub.ConnectResult, err error) {
 		if err != nil {
 			c.s.Disconnect(refusal(err, ""))
 			return
 		}
+		c.results = res.Subs
 		c.subscribe()
 	})
 }
 
+func (c *client) wish(name string) hub.SubscribeRequest {
+	since, returning := c.req.Since[name]
+	return hub.SubscribeRequest{
+		Channel: name, Recover: returning, Since: since, Positioned: true, Recoverable: true, Quiet: c.quiet,
+	}
+}
+
+// subscribe asks for what the token has not brought.
 func (c *client) subscribe() {
-	for i, name := range c.req.Channels {
-		since, returning := c.req.Since[name]
-		c.s.Subscribe(hub.SubscribeRequest{
-			Channel: name, Recover: returning, Since: since, Positioned: true, Recoverable: true, Quiet: c.quiet,
-		}, func(res hub.SubscribeResult, err error) {
+	asked := make([]string, 0, len(c.req.Channels))
+	for _, name := range c.req.Channels {
+		if !slices.ContainsFunc(c.results, func(r hub.SubscribeResult) bool { return r.Channel == name }) {
+			asked = append(asked, name)
+		}
+	}
+	if len(asked)+len(c.results) == 0 {
+		c.s.Disconnect(noChannels)
+		return
+	}
+	brought := len(c.results)
+	c.results = append(c.results, make([]hub.SubscribeResult, len(asked))...)
+	c.missing += len(asked)
+	for i, name := range asked {
+		c.s.Subscribe(c.wish(name), func(res hub.SubscribeResult, err error) {
 			if err != nil {
 				c.s.Disconnect(refusal(err, name))
 				return
 			}
-			c.results[i] = res
+			c.results[brought+i] = res
 			c.answered()
 		})
 		if !c.s.Alive() {
 			return
 		}
 	}
+	c.answered()
 }
 
-// answered counts one subscribe. When it is the last, the client stands where it
+// answered counts one answer. When it is the last, the client stands where it
 // stood before, or, where that is not recovered, where the channels are now.
 func (c *client) answered() {
 	if c.missing--; c.missing > 0 {

@@ -40,4 +40,6 @@ func refusal(err error, name string) hub.Disconnect {
 	return d
 }
 
+var noChannels = hub.Disconnect{Code: 107, Reason: "channel: name one at least, as in ?channel=news"}
+
 var tooManyPositions = hub.Disconnect{Code: 106, Reason: "limit exceeded: the positions of so many channels would be too long"}

@@ -85,6 +85,7 @@ func TestParse(t *testing.T) {
 		{"channel=a&wait=7", "", "", "", func(r *Request) bool { return r.Wait == 7*time.Second }},
 		{"channel=a&wait=1500ms", "", "", "", func(r *Request) bool { return r.Wait == 1500*time.Millisecond }},
 		{"channel=a&padding=1", "", "", "", func(r *Request) bool { return r.Padding }},
+		{"", "t", "", "", func(r *Request) bool { return len(r.Channels) == 0 }},
 		{"", "", "", "name one", nil},
 		{"channel=a&channel=a", "", "", "twice", nil},
 		{strings.Repeat("channel=a&", MaxChannels+1), "", "", "too many", nil},

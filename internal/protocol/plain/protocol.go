@@ -6,7 +6,8 @@ import "time"
 //
 // # Requests
 //
-//	channel   a channel to subscribe to; may be repeated
+//	channel   a channel to subscribe to; may be repeated. Those that the token lists
+//	          come unasked
 //	token     a connection token; the header Authorization: Bearer does as well
 //	position  where the client stands; the header Last-Event-ID does as well and is
 //	          preferred, as a browser's EventSource sends it when it comes back

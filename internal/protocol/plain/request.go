@@ -27,8 +27,8 @@ func Parse(query url.Values, bearer, lastEventID string) (*Request, error) {
 		r.Token = bearer
 	}
 	switch {
-	case len(r.Channels) == 0:
-		return nil, errors.New("channel: name one at least, as in ?channel=news")
+	case len(r.Channels) == 0 && r.Token == "": // a token may bring some
+		return nil, errors.New(noChannels.Reason)
 	case len(r.Channels) > MaxChannels:
 		return nil, fmt.Errorf("channel: %d are too many, at most %d are allowed", len(r.Channels), MaxChannels)
 	}
