@@ -63,6 +63,7 @@ type client struct {
 	held   []byte  // commands that wait for the connect reply
 	stage  stage
 	pinged bool // a ping is not yet answered
+	heard  *ids // nil unless the session is emulated
 }
 
 // receive does one frame. msg is not kept.
@@ -111,6 +112,9 @@ func (c *client) command(encoded []byte) error {
 	method, err := c.proto.codec.decode(encoded, c.proto.cfg.MaxDepth, cmd)
 	if err != nil {
 		return err
+	}
+	if c.heard != nil && c.heard.again(cmd.Id) {
+		return nil
 	}
 	return c.do(method, cmd)
 }
@@ -182,7 +186,10 @@ func (c *client) ping() {
 // pong takes the answer. One that nobody asked for is malformed, as elsewhere in
 // this protocol.
 func (c *client) pong() error {
-	if !c.pinged {
+	switch {
+	case !c.pinged && c.heard != nil:
+		return nil // its request came twice
+	case !c.pinged:
 		return errUnaskedPong
 	}
 	c.pinged = false

@@ -113,6 +113,9 @@ func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
 		if err != nil {
 			c.stage, c.held = stageFailed, nil
 		}
+		if secret, _ := c.s.Emulation(); secret != "" {
+			c.heard = new(ids)
+		}
 		c.reply(methodConnect, id, err, func(b []byte) []byte {
 			return c.proto.codec.reply(b, &protocol.Reply{Id: id, Connect: connectResult(c.proto, c.s, &res)})
 		})

@@ -14,6 +14,28 @@ type Emulated struct {
 	Data          []byte
 }
 
+// ids are those of the latest commands. What is on the way between a client and
+// /emulation may send a request twice; its commands are done once.
+type ids struct {
+	latest [64]uint32
+	next   int
+}
+
+// again reports whether a command has been heard, and keeps its id; 0 is none.
+func (h *ids) again(id uint32) bool {
+	if id == 0 {
+		return false
+	}
+	for _, known := range h.latest {
+		if known == id {
+			return true
+		}
+	}
+	h.latest[h.next] = id
+	h.next = (h.next + 1) % len(h.latest)
+	return false
+}
+
 var errEmulation = errors.New("the body must be an emulation request with session, node and data")
 
 // DecodeEmulationJSON reads a request whose data is a string that holds commands
