@@ -11,8 +11,8 @@ import (
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
-// emulated connects a session that requests may speak for.
-func (h *house) emulated() (c *fakeConn, secret, node string) {
+// connectEmulated connects a session that requests may speak for.
+func (h *house) connectEmulated() (c *fakeConn, secret, node string) {
 	h.t.Helper()
 	c = h.connect("", nil)
 	on(c.session, func() {
@@ -30,7 +30,7 @@ func (p *textProtocol) heard() []string {
 
 func TestRequestsSpeakForASession(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.Node.UID = "n1" })
-	c, secret, node := h.emulated()
+	c, secret, node := h.connectEmulated()
 	if node != "n1" || len(secret) < 26 || secret == c.session.ID() {
 		t.Fatalf("secret %q on node %q", secret, node)
 	}
@@ -52,7 +52,7 @@ func TestRequestsSpeakForASession(t *testing.T) {
 	if err := h.Emulate(t.Context(), secret, "n1", nil); !errors.Is(err, ErrUnknownSession) {
 		t.Errorf("after the end: %v", err)
 	}
-	if n := len(h.Hub.emulated.sessions) + len(h.Hub.emulated.secrets); n != 0 {
+	if n := len(h.emulated.sessions) + len(h.emulated.secrets); n != 0 {
 		t.Errorf("%d entries stay behind", n)
 	}
 }
@@ -60,7 +60,7 @@ func TestRequestsSpeakForASession(t *testing.T) {
 // A request for a session of another node goes there through the engine.
 func TestRequestsReachOtherNodes(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.Node.UID = "n1" })
-	_, secret, _ := h.emulated()
+	_, secret, _ := h.connectEmulated()
 	if err := h.Emulate(t.Context(), secret, "n2", []byte("hello")); err != nil {
 		t.Fatal(err) // the fake engine brings everything back to this node
 	}
@@ -72,7 +72,7 @@ func TestRequestsReachOtherNodes(t *testing.T) {
 
 func TestRequestsWaitWhileASessionIsPaused(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.MaxPending = 4; c.Shards = 1 })
-	c, secret, _ := h.emulated()
+	c, secret, _ := h.connectEmulated()
 	h.mustSubscribe(c, "plain:a")
 	h.engine.holdPubs = true
 	on(c.session, func() {
@@ -82,7 +82,7 @@ func TestRequestsWaitWhileASessionIsPaused(t *testing.T) {
 	})
 	results := make(chan error, 5)
 	say := func(i int) {
-		h.Hub.emulate(secret, fmt.Append(nil, i), func(_ struct{}, err error) { results <- err })
+		h.emulate(secret, fmt.Append(nil, i), func(_ struct{}, err error) { results <- err })
 	}
 	for i := range 4 {
 		say(i)
@@ -112,10 +112,10 @@ func TestRequestsWaitWhileASessionIsPaused(t *testing.T) {
 // What waited when the session ends is answered too.
 func TestRequestsOfAPausedSessionThatEnds(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.Shards = 1 })
-	c, secret, _ := h.emulated()
+	c, secret, _ := h.connectEmulated()
 	on(c.session, func() { c.session.paused = true })
 	result := make(chan error, 1)
-	h.Hub.emulate(secret, nil, func(_ struct{}, err error) { result <- err })
+	h.emulate(secret, nil, func(_ struct{}, err error) { result <- err })
 	on(c.session, func() { c.session.Disconnect(DisconnectForced) })
 	if err := <-result; !errors.Is(err, ErrUnknownSession) {
 		t.Error(err)

@@ -19,6 +19,12 @@ type client struct {
 	ready   func()  // called when all are answered
 }
 
+// requestOf is what a session's transport handed over.
+func requestOf(s *hub.Session) *Request {
+	r, _ := s.State.(*Request)
+	return r
+}
+
 // open connects and subscribes.
 func (c *client) open(r hub.ConnectRequest) {
 	r.Token, r.OneWay = c.req.Token, true

@@ -30,13 +30,17 @@ func (Poll) Name() string { return "plain-poll" }
 
 // Open implements hub.Protocol. The session's State is a *Request.
 func (Poll) Open(s *hub.Session) {
-	c := &poll{client: client{s: s, req: s.State.(*Request), quiet: true}}
+	c := &poll{client: client{s: s, req: requestOf(s), quiet: true}}
 	s.State = c
 	c.ready = c.begin
 	c.open(hub.ConnectRequest{Name: "poll", PingIn: max(c.req.Wait, time.Millisecond)})
 }
 
-func pollOf(s *hub.Session) *poll { return s.State.(*poll) }
+// pollOf is what Open made.
+func pollOf(s *hub.Session) *poll {
+	c, _ := s.State.(*poll)
+	return c
+}
 
 // Receive implements hub.Protocol: there is nothing to receive.
 func (Poll) Receive(*hub.Session, []byte) {}

@@ -26,13 +26,17 @@ func (Stream) Name() string { return "plain-sse" }
 
 // Open implements hub.Protocol. The session's State is a *Request.
 func (Stream) Open(s *hub.Session) {
-	c := &stream{client: client{s: s, req: s.State.(*Request)}}
+	c := &stream{client: client{s: s, req: requestOf(s)}}
 	s.State = c
 	c.ready = c.begin
 	c.open(hub.ConnectRequest{Name: "sse"})
 }
 
-func streamOf(s *hub.Session) *stream { return s.State.(*stream) }
+// streamOf is what Open made.
+func streamOf(s *hub.Session) *stream {
+	c, _ := s.State.(*stream)
+	return c
+}
 
 // Receive implements hub.Protocol: there is nothing to receive.
 func (Stream) Receive(*hub.Session, []byte) {}

@@ -102,8 +102,9 @@ func (c *conn) Close(rest []byte, d hub.Disconnect) {
 			goodbye = c.variant.Retry
 		}
 	}
-	last := append(c.head, rest...)
+	last := c.head
 	c.head = nil
+	last = append(last, rest...)
 	if goodbye != nil {
 		last = framing{c.variant.Format, c.chunked}.AppendFrame(last, goodbye(nil, d))
 	}
@@ -115,7 +116,7 @@ func (c *conn) Close(rest []byte, d hub.Disconnect) {
 
 // refuses reports whether a response that has not begun becomes an error.
 func (c *conn) refuses(status int) bool {
-	return c.variant.Refuse && !(c.returns && isTemporary(status))
+	return c.variant.Refuse && (!c.returns || !isTemporary(status))
 }
 
 // Abort implements hub.Conn.

@@ -88,10 +88,10 @@ func modes() []mode {
 }
 
 // eachMode runs fn against a server of its own in every mode.
-func eachMode(t *testing.T, change func(*Config), fn func(t *testing.T, f *fixture)) {
+func eachMode(t *testing.T, change func(*Config), fn func(f *fixture)) {
 	t.Helper()
 	for _, m := range modes() {
-		t.Run(m.name, func(t *testing.T) { fn(t, newFixture(t, m, change)) })
+		t.Run(m.name, func(t *testing.T) { fn(newFixture(t, m, change)) })
 	}
 }
 

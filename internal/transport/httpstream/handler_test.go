@@ -15,7 +15,8 @@ import (
 )
 
 func TestStream(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		r := f.ask(http.MethodPost, "hello", nil)
 		if r.StatusCode != http.StatusOK || r.Header.Get("X-Accel-Buffering") != "no" || !strings.Contains(r.Header.Get("Cache-Control"), "no-transform") {
 			t.Fatalf("%d %v", r.StatusCode, r.Header)
@@ -40,7 +41,8 @@ func TestStream(t *testing.T) {
 }
 
 func TestFirstMessage(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		if got := f.ask(http.MethodGet, "hello", nil).line(); got != "hello" {
 			t.Errorf("in the query: %q", got)
 		}
@@ -65,7 +67,8 @@ func TestRefusals(t *testing.T) {
 		return nil, errors.New("say something")
 	}
 	change := func(c *Config) { c.Hello, c.Variants[0].Refuse, c.Method = hello, true, http.MethodGet }
-	eachMode(t, change, func(t *testing.T, f *fixture) {
+	eachMode(t, change, func(f *fixture) {
+		t := f.t
 		tests := []struct {
 			method, body string
 			status       int
@@ -93,7 +96,8 @@ func TestWholeResponses(t *testing.T) {
 	change := func(c *Config) {
 		c.Variants[0].Format, c.Variants[0].Goodbye, c.Variants[0].ContentType = Whole, nil, jsonType
 	}
-	eachMode(t, change, func(t *testing.T, f *fixture) {
+	eachMode(t, change, func(f *fixture) {
+		t := f.t
 		for _, text := range []string{"{}", strings.Repeat("z", 100<<10)} {
 			done := make(chan struct{})
 			go func() {
@@ -111,7 +115,8 @@ func TestWholeResponses(t *testing.T) {
 }
 
 func TestHTTP10(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		c := f.raw()
 		_, _ = io.WriteString(c, "POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello")
 		s := <-f.proto.opened
@@ -125,7 +130,8 @@ func TestHTTP10(t *testing.T) {
 }
 
 func TestClientLeaves(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		r := f.ask(http.MethodPost, "hello", nil)
 		r.line()
 		if n := f.hub.Info().Clients; n != 1 {
@@ -163,7 +169,8 @@ func TestNothingFollowsTheRequest(t *testing.T) {
 
 // A client that does not read costs its outbox and is then disconnected, as slow.
 func TestSlowReader(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		c := f.raw()
 		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
 		s := <-f.proto.opened
@@ -181,7 +188,8 @@ func TestSlowReader(t *testing.T) {
 }
 
 func TestShutdownSaysGoodbye(t *testing.T) {
-	eachMode(t, nil, func(t *testing.T, f *fixture) {
+	eachMode(t, nil, func(f *fixture) {
+		t := f.t
 		r := f.ask(http.MethodPost, "hello", nil)
 		r.line()
 		if err := f.hub.Shutdown(t.Context()); err != nil {
@@ -197,7 +205,8 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 }
 
 func TestBodies(t *testing.T) {
-	eachMode(t, func(c *Config) { c.MaxBody = 10; c.BodyTimeout = 50 * time.Millisecond }, func(t *testing.T, f *fixture) {
+	eachMode(t, func(c *Config) { c.MaxBody = 10; c.BodyTimeout = 50 * time.Millisecond }, func(f *fixture) {
+		t := f.t
 		r := f.ask(http.MethodPost, strings.Repeat("x", 11), nil)
 		if got := r.rest(); r.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(got, "10 bytes") {
 			t.Errorf("HTTP %d %q", r.StatusCode, got)
