@@ -35,6 +35,9 @@ const (
 	KeepLatest     SlowConsumer = "latest"      // keep the newest only, of the channel or of each conflate_key
 )
 
+// DeltaFossil is the one format of allowed_delta_types.
+const DeltaFossil = "fossil"
+
 // Options are what a namespace sets for its channels. Everything is off in the
 // zero value. Names and meanings are Centrifugo's where it has them.
 type Options struct {
@@ -64,6 +67,9 @@ type Options struct {
 	AllowHistoryForClient      bool `koanf:"allow_history_for_client" json:"allow_history_for_client"`           // clients with a user may read history
 	AllowHistoryForSubscriber  bool `koanf:"allow_history_for_subscriber" json:"allow_history_for_subscriber"`   // subscribers of the channel may read history
 	AllowHistoryForAnonymous   bool `koanf:"allow_history_for_anonymous" json:"allow_history_for_anonymous"`     // together with one of the two above: clients without a user may, too
+
+	AllowTagsFilter   bool     `koanf:"allow_tags_filter" json:"allow_tags_filter"`     // clients may choose publications by their tags
+	AllowedDeltaTypes []string `koanf:"allowed_delta_types" json:"allowed_delta_types"` // clients may be sent publications as changes in these formats: fossil
 
 	SlowConsumer SlowConsumer `koanf:"slow_consumer" json:"slow_consumer"` // "": SlowDisconnect
 	ConflateKey  string       `koanf:"conflate_key" json:"conflate_key"`   // a tag: slow_consumer latest keeps one message for each of its values
@@ -141,6 +147,11 @@ func (o *Options) Check() error {
 	if err := o.checkSlowConsumer(); err != nil {
 		return err
 	}
+	for _, format := range o.AllowedDeltaTypes {
+		if format != DeltaFossil {
+			return fmt.Errorf("allowed_delta_types %q: must be %q", format, DeltaFossil)
+		}
+	}
 	if _, err := regexp.Compile(o.ChannelRegex); err != nil {
 		return fmt.Errorf("channel_regex: %w", err)
 	}
@@ -160,6 +171,8 @@ func (o *Options) checkSlowConsumer() error {
 		return fmt.Errorf("slow_consumer %q: must be %q, %q or %q", o.SlowConsumer, SlowDisconnect, DropOldest, KeepLatest)
 	}
 	switch {
+	case o.MayLose() && len(o.AllowedDeltaTypes) > 0:
+		return fmt.Errorf("slow_consumer %q with allowed_delta_types: what follows a lost message could not be read", o.SlowConsumer)
 	case o.ConflateKey != "" && o.SlowConsumer != KeepLatest:
 		return fmt.Errorf("conflate_key without slow_consumer %q", KeepLatest)
 	case !o.MayLose():

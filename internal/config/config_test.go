@@ -265,7 +265,7 @@ func TestOutsideDevEverythingIsShut(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := ns.Resolve("news")
-	if err != nil || *o != (channel.Options{}) || c.Client.AllowAnonymous || c.API.Key != "" || c.App.Secret != "" {
+	if err != nil || !reflect.DeepEqual(*o, channel.Options{}) || c.Client.AllowAnonymous || c.API.Key != "" || c.App.Secret != "" {
 		t.Errorf("%+v, %+v, %v", c, o, err)
 	}
 	if _, err := ns.Resolve("chat:x"); err == nil {

@@ -27,6 +27,7 @@ func devOptions() channel.Options {
 		HistorySize: 100, HistoryTTL: time.Hour, ForceRecovery: true,
 		Presence: true, JoinLeave: true,
 		AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true, AllowUserLimitedChannels: true,
+		AllowTagsFilter: true, AllowedDeltaTypes: []string{channel.DeltaFossil},
 		AllowPublishForClient: true, AllowPublishForAnonymous: true,
 		AllowPresenceForClient: true, AllowPresenceForAnonymous: true,
 		AllowHistoryForClient: true, AllowHistoryForAnonymous: true,

@@ -21,6 +21,7 @@ type broadcast struct {
 	then     func()      // what comes next in line is no event
 	frames   []onceBytes // by Encoding.index
 	payloads []onceBytes // by Encoding.protocol
+	changes  *changes    // for subscribers with delta; nil: there was none
 }
 
 type onceBytes struct {
@@ -96,11 +97,8 @@ func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
 	if top == nil {
 		return
 	}
-	b := &broadcast{
-		topic: top, event: e,
-		frames: make([]onceBytes, len(h.encodings)), payloads: make([]onceBytes, h.protocols),
-		from: e.from(),
-	}
+	b := h.newBroadcast(top, e)
+	b.from, b.changes = e.from(), h.changesOf(top, e)
 	cost := int64(publicationCost + size)
 	// The shares of the shards add up to what is released by them.
 	n := int64(bits.OnesCount64(shards))
@@ -108,6 +106,16 @@ func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
 	h.gate.add(b.share * n)
 	eachShard(shards, func(i int) { h.shards[i].post(item{cast: b}) })
 }
+
+func (h *Hub) newBroadcast(top *topic, e Event) *broadcast {
+	return &broadcast{
+		topic: top, event: e,
+		frames: make([]onceBytes, len(h.encodings)), payloads: make([]onceBytes, h.protocols),
+	}
+}
+
+// size is about what a publication takes while it is kept.
+func (b *broadcast) size() int { return len(b.event.Publication.Data) + publicationCost }
 
 // from is the session that an event is about; none: uuid.Nil.
 func (e *Event) from() uuid.UUID {

@@ -39,6 +39,9 @@ func (s *Session) control(c *engine.Control) {
 	if c.Client != "" && id != c.Client || slices.Contains(c.Except, id) {
 		return
 	}
+	if s.later(c) {
+		return
+	}
 	switch c.Op {
 	case engine.ControlDisconnect:
 		s.Disconnect(Disconnect{Code: c.Code, Reason: c.Reason})

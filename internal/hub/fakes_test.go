@@ -211,6 +211,7 @@ func (lineFraming) AppendFrame(dst, p []byte) []byte {
 type textProtocol struct {
 	mu       sync.Mutex
 	encoded  int
+	patches  int
 	received []string
 }
 
@@ -243,7 +244,22 @@ func (p *textProtocol) Append(dst []byte, e *Event) []byte {
 	case EventLeave:
 		return fmt.Appendf(dst, "leave %s %s", e.Channel, e.Info.User)
 	}
-	return fmt.Appendf(dst, "%s %d %s", e.Channel, e.Publication.Offset, e.Publication.Data)
+	data := e.Publication.Data
+	switch {
+	case e.Delta != nil && e.Delta.Base != nil:
+		data = e.Delta.Patch(data, p.patch)
+	case e.Delta != nil:
+		data = fmt.Appendf(nil, "whole %s", data)
+	}
+	return fmt.Appendf(dst, "%s %d %s", e.Channel, e.Publication.Offset, data)
+}
+
+// patch stands for a format of changes.
+func (p *textProtocol) patch(base, data []byte) []byte {
+	p.mu.Lock()
+	p.patches++
+	p.mu.Unlock()
+	return fmt.Appendf(nil, "%s->%s", base, data)
 }
 
 // fakeConn keeps what is written. take bounds what one Write takes; nil: all.
@@ -296,7 +312,8 @@ func (c *fakeConn) end() *Disconnect {
 	return c.closed
 }
 
-// fakeAuth takes "user" or "user@channel" for tokens; "expired" has expired.
+// fakeAuth takes "user" or "user+channel+channel" for connection tokens, and
+// "user@channel" for subscription tokens; "expired" has expired.
 type fakeAuth struct{ expireAt time.Time }
 
 func (a fakeAuth) Connection(token string) (*channel.Identity, error) {
@@ -306,7 +323,12 @@ func (a fakeAuth) Connection(token string) (*channel.Identity, error) {
 	case "bad":
 		return nil, channel.ErrTokenInvalid
 	}
-	return &channel.Identity{App: channel.DefaultApp, User: token, ExpireAt: a.expireAt}, nil
+	user, brings, _ := strings.Cut(token, "+")
+	identity := &channel.Identity{App: channel.DefaultApp, User: user, ExpireAt: a.expireAt}
+	if brings != "" {
+		identity.Channels = strings.Split(brings, "+")
+	}
+	return identity, nil
 }
 
 func (a fakeAuth) Subscription(token string) (*channel.SubscriptionGrant, error) {
@@ -339,8 +361,10 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	plain.HistorySize, plain.HistoryTTL, plain.ForceRecovery, plain.Presence, plain.JoinLeave = 0, 0, false, false, false
 	cache := openOptions
 	cache.ForceRecoveryMode = channel.RecoverCache
+	open := openOptions
+	open.AllowTagsFilter, open.AllowedDeltaTypes = true, []string{channel.DeltaFossil}
 	ns, err := channel.NewNamespaces(openOptions, []channel.Namespace{
-		{Name: "plain", Options: plain}, {Name: "cache", Options: cache}, {Name: "shut"},
+		{Name: "plain", Options: plain}, {Name: "cache", Options: cache}, {Name: "shut"}, {Name: "open", Options: open},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -373,6 +397,16 @@ func on(s *Session, fn func()) {
 	<-done
 }
 
+// until waits for a condition.
+func (h *house) until(holds func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); h.settle() {
+		if time.Now().After(deadline) {
+			h.t.Fatal("not in time")
+		}
+	}
+}
+
 // settle waits until every shard has done what was posted before.
 func (h *house) settle() {
 	for range 3 { // work that posts work
@@ -402,11 +436,11 @@ func (h *house) dial(take func(int) int) *fakeConn {
 func (h *house) connect(user string, take func(int) int) *fakeConn {
 	h.t.Helper()
 	c := h.dial(take)
-	var err error
-	on(c.session, func() {
-		c.session.Connect(ConnectRequest{Token: user}, func(_ ConnectResult, e error) { err = e })
+	answer := make(chan error, 1)
+	c.session.shard.Post(func() {
+		c.session.Connect(ConnectRequest{Token: user}, func(_ ConnectResult, err error) { answer <- err })
 	})
-	if err != nil {
+	if err := <-answer; err != nil {
 		h.t.Fatal(err)
 	}
 	return c

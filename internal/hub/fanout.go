@@ -226,7 +226,7 @@ func (o *fanOut) block(e *Encoding) []byte {
 // take hands a subscription the volley: in one piece where it gets all of it.
 func (sub *subscription) take(o *fanOut, alone bool) {
 	first := &o.queue[0].event
-	whole := first.Kind == EventPublication && o.queue[0].from == uuid.Nil && sub.reading == nil && sub.session.shares() &&
+	whole := first.Kind == EventPublication && o.queue[0].from == uuid.Nil && sub.reading == nil && sub.variant == nil && sub.session.shares() &&
 		(first.Publication.Offset == 0 || first.Publication.Offset > sub.after)
 	if !whole {
 		for _, b := range o.queue[:o.volley] {

@@ -44,8 +44,9 @@ type Config struct {
 	MaxData        int           // bytes of one publication's data
 	PublishWait    time.Duration // how long a publication waits at a full gate
 	PublishQueue   int64         // cost at which the gate is full
-	RecoveryLimit  int           // publications that one recovery brings
+	RecoveryLimit  int           // publications in one page of a recovery
 	RecoveryBytes  int           // and their bytes
+	RecoveryMax    int           // publications that all pages of one recovery bring
 	HistoryLimit   int           // publications in one page of history
 	HistoryBytes   int           // and their bytes
 }
@@ -70,6 +71,7 @@ const (
 	DefaultPublishQueue   = 64 << 20
 	DefaultRecoveryLimit  = 1000
 	DefaultRecoveryBytes  = 512 << 10
+	DefaultRecoveryMax    = 100_000
 	DefaultHistoryLimit   = 1000
 	DefaultHistoryBytes   = 1 << 20
 )
@@ -95,6 +97,7 @@ func (c *Config) setDefaults() {
 	orDefault(&c.PublishQueue, DefaultPublishQueue)
 	orDefault(&c.RecoveryLimit, DefaultRecoveryLimit)
 	orDefault(&c.RecoveryBytes, min(DefaultRecoveryBytes, c.OutboxMax/2))
+	orDefault(&c.RecoveryMax, DefaultRecoveryMax)
 	orDefault(&c.HistoryLimit, DefaultHistoryLimit)
 	orDefault(&c.HistoryBytes, min(DefaultHistoryBytes, c.OutboxMax))
 	if c.Metrics == nil {
@@ -176,6 +179,8 @@ func New(cfg Config) (*Hub, error) {
 		now := time.Now().UnixMilli()
 		h.shards = append(h.shards, &Shard{
 			hub: h, index: i, now: now,
+			joining: make(map[*Session]*joining),
+			unsent:  make(map[*Session][]func()),
 			wheel:   newWheel(now),
 			scratch: make([]byte, 0, scratchSize),
 		})

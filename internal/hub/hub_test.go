@@ -203,14 +203,14 @@ func (h *house) follow(name string, total uint64) error {
 }
 
 func TestUnrecoverablePositionsAreTold(t *testing.T) {
-	h := newHouse(t, func(c *Config) { c.RecoveryLimit = 3 })
+	h := newHouse(t, func(c *Config) { c.RecoveryMax = 3 })
 	for i := range 5 {
 		h.publish("a", fmt.Sprint(i+1))
 	}
 	for name, since := range map[string]engine.Position{
-		"other epoch":    {Epoch: "gone", Offset: 2},
-		"above the top":  {Epoch: "e1", Offset: 9},
-		"more than fits": {Epoch: "e1", Offset: 1},
+		"other epoch":   {Epoch: "gone", Offset: 2},
+		"above the top": {Epoch: "e1", Offset: 9},
+		"too many":      {Epoch: "e1", Offset: 1},
 	} {
 		c := h.connect("", nil)
 		res, err := h.subscribe(c, SubscribeRequest{Channel: "a", Recover: true, Since: since})

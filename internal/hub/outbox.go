@@ -207,6 +207,9 @@ func (s *Session) flush() {
 		if s.out.size == 0 {
 			s.shard.freeOutbox(s.out)
 			s.out = nil
+			if len(s.shard.unsent) > 0 {
+				s.sentAll()
+			}
 		} else if s.blocked {
 			s.limitOutbox()
 		}

@@ -62,6 +62,7 @@ type Event struct {
 	Channel     string
 	Epoch       string              // of the publication's offset; "": it has none
 	Publication *engine.Publication // EventPublication
+	Delta       *Delta              // EventPublication for subscribers with delta; nil: for the others
 	Info        *engine.ClientInfo  // EventJoin, EventLeave; User alone: EventOnline, EventOffline
 	Edge        bool                // EventJoin, EventLeave: the first session of its user, or the last
 	Count       int                 // EventCount: of the channel's subscribers

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -12,6 +13,47 @@ import (
 // says that it is recovered and holds the first page; further pages follow as
 // ordinary publications, in order and before any live one, as fast as the client
 // reads. A client that is cut in between comes back with the last it has seen.
+
+func (sub *subscription) historyRequest(r *SubscribeRequest) engine.HistoryRequest {
+	cfg := &sub.session.shard.hub.cfg
+	req := engine.HistoryRequest{Channel: sub.topic.id, Retention: engine.RetentionOf(sub.options)}
+	switch {
+	case sub.latest(r):
+		req.Limit, req.Reverse = 1, true
+	case !r.Recover || sub.flags&flagRecoverable == 0:
+	case sub.options.RecoveryMode() == channel.RecoverCache:
+		req.Limit, req.Reverse = 1, true
+	default:
+		req.Since, req.Limit, req.MaxBytes = &r.Since, cfg.RecoveryLimit, cmp.Or(r.budget, cfg.RecoveryBytes)
+	}
+	return req
+}
+
+// historyRead is the second half of register: reply, then go live.
+func (s *Session) historyRead(sub *subscription, r *SubscribeRequest, res engine.HistoryResult, err error, done func(SubscribeResult, error)) {
+	if s.ended || s.find(sub.topic.id.Name) != sub {
+		return // it left while history was read
+	}
+	if errors.Is(err, ErrUnrecoverable) {
+		s.rereadTop(sub, r, done)
+		return
+	}
+	if err != nil {
+		s.removeSubscription(sub)
+		done(SubscribeResult{}, err)
+		return
+	}
+	result := sub.result(r)
+	result.Position = res.Top
+	if sub.latest(r) {
+		result.Publications = res.Publications
+	}
+	if r.Recover && result.Recoverable {
+		how := sub.recover(&result, r.Since, res)
+		s.shard.hub.count.Recoveries.Of(how).Inc()
+	}
+	s.conclude(sub, r, result, done)
+}
 
 // recover decides whether res is exactly what was missed since a position, or the
 // first page of it.
@@ -115,7 +157,17 @@ func (s *Session) pageRead(sub *subscription, after engine.Position, res engine.
 		sub.live(after.Offset)
 		return
 	}
-	s.whenSent(func() { s.nextPage(sub, after) })
+	s.goOn(sub, after)
+}
+
+// goOn reads the next page once the client has taken the last.
+func (s *Session) goOn(sub *subscription, after engine.Position) {
+	sub.reading.skip = true
+	s.whenSent(func() {
+		if s.find(sub.topic.id.Name) == sub {
+			s.nextPage(sub, after)
+		}
+	})
 }
 
 // restart forgets what arrived live and will be read. Publications without an
@@ -130,7 +182,7 @@ func (r *readBuffer) restart() {
 		}
 	}
 	clear(r.live[len(kept):])
-	r.live, r.paging = kept, false
+	r.live, r.skip = kept, false
 }
 
 // whenSent runs fn once everything in line for the session is with its
@@ -142,16 +194,11 @@ func (s *Session) whenSent(fn func()) {
 	case s.out == nil:
 		fn()
 	default:
-		for _, sub := range s.subs {
-			if sub.reading != nil {
-				sub.reading.paging = true
-			}
-		}
 		s.shard.unsent[s] = append(s.shard.unsent[s], fn)
 	}
 }
 
-// sent runs what waited for the outbox to be empty.
+// sentAll runs what waited for the outbox to be empty.
 func (s *Session) sentAll() {
 	fns := s.shard.unsent[s]
 	delete(s.shard.unsent, s)

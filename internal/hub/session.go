@@ -22,6 +22,12 @@ type ConnectRequest struct {
 	Name    string // of the SDK, for logs
 	Version string
 
+	// Subs is what the client says of subscriptions that come with the connect, by
+	// channel: where it stands on those that its identity brings. With Ask it is
+	// subscribed to the others too, as by Subscribe.
+	Subs map[string]SubscribeRequest
+	Ask  bool
+
 	Vouched bool // the protocol lets the client in by means of its own: without a token it is nobody yet
 
 	OneWay bool          // the client cannot answer: pings are sent, pongs not expected
@@ -35,6 +41,7 @@ type ConnectResult struct {
 	ExpireIn uint32 // seconds
 	Ping     uint32 // seconds between the server's pings
 	Pong     bool   // the server expects an answer to them
+	Subs     []SubscribeResult
 }
 
 // Session is one connected client. Every method runs on its shard's goroutine,
@@ -129,19 +136,21 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	s.connected = true
 	s.expireAt = unixMilli(identity.ExpireAt)
 	s.oneWay = r.OneWay
-	s.nextPing = s.shard.now + r.PingIn.Milliseconds()
-	if r.PingIn == 0 {
-		s.nextPing = s.shard.now + spread(h.cfg.PingInterval)
-	}
-	s.arm()
 	h.users.add(s)
 	h.count.Connects.Inc()
-	done(s.connectResult(), nil)
-	for _, name := range identity.Channels {
-		if !s.ended {
-			s.serverSubscribe(&engine.Control{Channel: name})
-		}
+	s.joinAll(&r, func(res ConnectResult, err error) {
+		s.firstPing(r.PingIn)
+		done(res, err)
+	})
+}
+
+// firstPing arms the pings of a session that has its connect reply.
+func (s *Session) firstPing(in time.Duration) {
+	s.nextPing = s.shard.now + in.Milliseconds()
+	if in == 0 {
+		s.nextPing = s.shard.now + spread(s.shard.hub.cfg.PingInterval)
 	}
+	s.arm()
 }
 
 func (h *Hub) identify(r *ConnectRequest) (*channel.Identity, error) {
@@ -308,6 +317,8 @@ func (s *Session) end(d Disconnect) {
 	if s.emulated {
 		s.shard.hub.emulated.remove(s)
 	}
+	delete(s.shard.joining, s)
+	delete(s.shard.unsent, s)
 	s.out = nil // not kept for re-use: it may hold frames
 	s.shard.hub.count.Disconnects.Of(d.Code).Inc()
 }

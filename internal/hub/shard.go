@@ -25,6 +25,8 @@ type Shard struct {
 	sessions  []*Session
 	wheel     *wheel
 	watches   map[*Session][]*subscription // who asked to be told of users
+	joining   map[*Session]*joining        // whose connect is not answered yet
+	unsent    map[*Session][]func()        // what waits for an outbox to be empty
 	dirty     []*Session                   // sessions with something to write when the turn ends
 	active    []*topic                     // topics with a fan-out under way
 	fresh     bool                         // one of them has not had a slice yet

@@ -1,13 +1,10 @@
 package hub
 
 import (
-	"errors"
-
 	"github.com/google/uuid"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
-	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // subscription is a session's interest in one channel.
@@ -23,6 +20,7 @@ type subscription struct {
 	expireAt int64              // Unix ms, 0: never
 	info     *engine.ClientInfo // with the channel's own info; nil: the session's
 	reading  *readBuffer        // not nil until history has been read
+	variant  *variant           // nil: it is sent what all are sent
 }
 
 type subFlags uint16
@@ -35,12 +33,14 @@ const (
 	flagAnnounced                        // others have been told that it is here
 	flagUsers                            // joins and leaves are those of other users
 	flagCount                            // is told how many subscribers there are
+	flagQuiet                            // others are not told that it comes and goes
 )
 
 // readBuffer keeps what arrives live while history is being read.
 type readBuffer struct {
 	live []*broadcast
 	size int
+	skip bool // what has an offset will be read
 }
 
 func (sub *subscription) positioned() bool { return sub.flags&flagPositioned != 0 }
@@ -69,11 +69,29 @@ func (sub *subscription) offer(b *broadcast) {
 	case b.event.Publication.Offset > 0 && b.event.Publication.Offset <= sub.after:
 		return
 	default:
-		s.shard.delivered++
-		if sub.options.MayLose() {
-			s.enqueueOf(sub, b)
-			return
-		}
+		sub.send(b)
+		return
+	}
+	if frame := b.frameOf(s); frame != nil {
+		s.enqueue(frame)
+	}
+}
+
+// send puts a publication in line.
+func (sub *subscription) send(b *broadcast) {
+	if sub.variant != nil {
+		sub.sendVariant(b)
+		return
+	}
+	sub.sendPlain(b)
+}
+
+func (sub *subscription) sendPlain(b *broadcast) {
+	s := sub.session
+	s.shard.delivered++
+	if sub.options.MayLose() {
+		s.enqueueOf(sub, b)
+		return
 	}
 	if frame := b.frameOf(s); frame != nil {
 		s.enqueue(frame)
@@ -96,8 +114,11 @@ func (sub *subscription) wants(b *broadcast) bool {
 // outgrows its outbox is as slow as one that does not read.
 func (sub *subscription) buffer(b *broadcast) {
 	r := sub.reading
+	if r.skip && b.event.Publication.Offset > 0 {
+		return
+	}
 	r.live = append(r.live, b)
-	r.size += len(b.event.Publication.Data) + publicationCost
+	r.size += b.size()
 	if r.size > sub.session.shard.hub.cfg.OutboxMax {
 		sub.session.shard.hub.count.outboxFull.Add(uint64(len(r.live)))
 		sub.session.Disconnect(DisconnectSlow)
@@ -113,141 +134,18 @@ func (sub *subscription) live(after uint64) {
 	}
 }
 
-// SubscribeRequest is a client's wish to subscribe.
-type SubscribeRequest struct {
-	Channel     string
-	Token       string // subscription token; "": none
-	Recover     bool   // bring what was missed since Since
-	Since       engine.Position
-	Positioned  bool
-	Recoverable bool
-	JoinLeave   bool // wants joins and leaves, where the namespace has them
-
-	// For protocols without positions:
-	Grant      *channel.SubscriptionGrant // what the protocol has verified, in place of Token
-	Live       bool                       // has no use for positions, whatever the namespace forces
-	Latest     bool                       // bring the latest publication that is kept; with Live
-	Users      bool                       // joins and leaves are those of users, not of sessions, and of others only
-	Members    bool                       // bring who is there, the session itself included
-	MaxMembers int                        // with Members: so many users at most; 0: any number
-	Count      bool                       // wants to be told how many subscribers there are
-}
-
-// SubscribeResult is the answer to it.
-type SubscribeResult struct {
-	Channel       string
-	Position      engine.Position // where the subscription starts: the channel's top
-	Positioned    bool
-	Recoverable   bool
-	WasRecovering bool
-	Recovered     bool
-	Publications  []*engine.Publication
-	ExpireIn      uint32 // seconds; 0: never
-	Data          []byte // JSON from the backend
-	Members       engine.Members
-}
-
 // Subscribe registers the session on a channel. done is called before the first
 // live publication is sent. Errors: ErrUnknownChannel, ErrBadRequest,
 // ErrAlreadySubscribed, ErrLimitExceeded, ErrPermissionDenied,
-// channel.ErrTokenInvalid, channel.ErrTokenExpired, ErrBusy.
+// channel.ErrTokenInvalid, channel.ErrTokenExpired, ErrBusy, ErrNotAvailable (a
+// filter where none is allowed).
 func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error)) {
-	opts, grant, err := s.maySubscribe(&r)
+	sub, err := s.admit(&r)
 	if err != nil {
 		done(SubscribeResult{}, err)
 		return
 	}
-	sub := &subscription{options: opts, flags: subscribeFlags(opts, &r)}
-	if grant != nil {
-		sub.expireAt = unixMilli(grant.ExpireAt)
-		sub.ops = grant.Ops
-		sub.setInfo(s, grant.Info)
-		sub.setMember(s, grant.Member)
-	}
 	s.register(sub, r.Channel, &r, done)
-}
-
-func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.SubscriptionGrant, error) {
-	h := s.shard.hub
-	opts, err := h.resolve(r.Channel)
-	if err != nil {
-		return nil, nil, err
-	}
-	if s.find(r.Channel) != nil {
-		return nil, nil, ErrAlreadySubscribed
-	}
-	if len(s.subs) >= h.cfg.MaxChannels {
-		h.count.subscriptions.Inc()
-		return nil, nil, ErrLimitExceeded
-	}
-	grant := r.Grant
-	if r.Token != "" {
-		if grant, err = h.cfg.Auth.Subscription(r.Token); err != nil {
-			h.count.token.Inc()
-			return nil, nil, err
-		}
-	}
-	return opts, grant, s.decide(channel.Subscribe, r.Channel, opts, grant)
-}
-
-// decide asks for permission; the rule that refuses is told to the operator only.
-func (s *Session) decide(op channel.Op, name string, opts *channel.Options, grant *channel.SubscriptionGrant) error {
-	r := channel.Request{
-		Op: op, Channel: name, Options: opts, Identity: s.identity, Token: grant,
-	}
-	if sub := s.find(name); sub != nil {
-		r.Subscribed, r.Granted = true, sub.ops
-	}
-	if grant != nil && grant.Client != "" {
-		r.Client = s.ID()
-	}
-	d := channel.Decide(r)
-	if d.Allowed {
-		return nil
-	}
-	s.shard.hub.count.permission.Inc()
-	s.shard.hub.log.Debug("permission denied", "op", op.String(), "channel", name, "user", s.identity.User, "rule", d.Rule)
-	return ErrPermissionDenied
-}
-
-func subscribeFlags(o *channel.Options, r *SubscribeRequest) (f subFlags) {
-	if o.HasHistory() && !r.Live {
-		if o.ForceRecovery || o.AllowRecovery && (r.Recoverable || r.Recover) {
-			f |= flagRecoverable | flagPositioned
-		}
-		if o.ForcePositioning || o.AllowPositioning && r.Positioned {
-			f |= flagPositioned
-		}
-	}
-	if o.JoinLeave && (o.ForcePushJoinLeave || r.JoinLeave) {
-		f |= flagJoinLeave
-	}
-	if r.Users {
-		f |= flagUsers
-	}
-	if r.Count {
-		f |= flagCount
-	}
-	return f
-}
-
-func (sub *subscription) setInfo(s *Session, chanInfo []byte) {
-	if len(chanInfo) == 0 {
-		return
-	}
-	info := *s.clientInfo()
-	info.ChanInfo = chanInfo
-	sub.info = &info
-}
-
-// setMember says who the session is to others on the channel.
-func (sub *subscription) setMember(s *Session, user string) {
-	if user == "" {
-		return
-	}
-	info := *sub.clientInfoOf(s)
-	info.User = user
-	sub.info = &info
 }
 
 // register puts the subscription into the tables and, where positions matter,
@@ -276,47 +174,6 @@ func (s *Session) register(sub *subscription, name string, r *SubscribeRequest, 
 	})
 }
 
-func (sub *subscription) historyRequest(r *SubscribeRequest) engine.HistoryRequest {
-	cfg := &sub.session.shard.hub.cfg
-	req := engine.HistoryRequest{Channel: sub.topic.id, Retention: engine.RetentionOf(sub.options)}
-	switch {
-	case sub.latest(r):
-		req.Limit, req.Reverse = 1, true
-	case !r.Recover || sub.flags&flagRecoverable == 0:
-	case sub.options.RecoveryMode() == channel.RecoverCache:
-		req.Limit, req.Reverse = 1, true
-	default:
-		req.Since, req.Limit, req.MaxBytes = &r.Since, cfg.RecoveryLimit, cfg.RecoveryBytes
-	}
-	return req
-}
-
-// historyRead is the second half of register: reply, then go live.
-func (s *Session) historyRead(sub *subscription, r *SubscribeRequest, res engine.HistoryResult, err error, done func(SubscribeResult, error)) {
-	if s.ended || s.find(sub.topic.id.Name) != sub {
-		return // it left while history was read
-	}
-	if errors.Is(err, ErrUnrecoverable) {
-		s.rereadTop(sub, r, done)
-		return
-	}
-	if err != nil {
-		s.removeSubscription(sub)
-		done(SubscribeResult{}, err)
-		return
-	}
-	result := sub.result(r)
-	result.Position = res.Top
-	if sub.latest(r) {
-		result.Publications = res.Publications
-	}
-	if r.Recover && result.Recoverable {
-		how := sub.recover(&result, r.Since, res)
-		s.shard.hub.count.Recoveries.Of(how).Inc()
-	}
-	s.conclude(sub, r, result, done)
-}
-
 // latest reports whether the subscription begins with the latest publication.
 func (sub *subscription) latest(r *SubscribeRequest) bool {
 	return r.Live && r.Latest && sub.options.HasHistory()
@@ -329,104 +186,27 @@ func (s *Session) conclude(sub *subscription, r *SubscribeRequest, result Subscr
 		s.readMembers(sub, r, result, done)
 		return
 	}
+	last := sub.prune(&result)
+	if s.joined(sub, result, last) {
+		return
+	}
 	done(result, nil)
+	s.start(sub, &result, last)
+}
+
+// start lets live publications through to a subscription that has its reply, or
+// reads on after the last one of the reply.
+func (s *Session) start(sub *subscription, result *SubscribeResult, last uint64) {
 	if s.ended || s.find(sub.topic.id.Name) != sub {
 		return
 	}
-	if sub.reading != nil {
+	switch {
+	case result.more:
+		s.goOn(sub, engine.Position{Epoch: result.Position.Epoch, Offset: last})
+	case sub.reading != nil:
 		sub.live(result.Position.Offset)
 	}
 	s.announce(sub)
-}
-
-// readMembers asks who is there. What the view does not hold is told afterwards;
-// what it holds has been told before, to a subscription that did not listen yet.
-func (s *Session) readMembers(sub *subscription, r *SubscribeRequest, result SubscribeResult, done func(SubscribeResult, error)) {
-	if sub.reading == nil {
-		sub.reading = &readBuffer{}
-	}
-	s.begin()
-	s.shard.hub.engine.Members(sub.topic.id, func(members engine.Members, err error) {
-		s.shard.Post(func() {
-			s.finish()
-			s.shard.inLine(sub.topic, func() { s.membersRead(sub, r, result, members, err, done) })
-		})
-	})
-}
-
-func (s *Session) membersRead(sub *subscription, r *SubscribeRequest, result SubscribeResult, members engine.Members, err error, done func(SubscribeResult, error)) {
-	if s.ended || s.find(sub.topic.id.Name) != sub {
-		return
-	}
-	if err == nil && r.MaxMembers > 0 && isCrowded(members, sub.clientInfo().User, r.MaxMembers) {
-		s.shard.hub.count.members.Inc()
-		err = ErrLimitExceeded
-	}
-	if err != nil {
-		s.removeSubscription(sub)
-		done(SubscribeResult{}, err)
-		return
-	}
-	members[s.ID()] = sub.clientInfo()
-	result.Members = members
-	s.conclude(sub, r, result, done)
-}
-
-// isCrowded reports whether one more user is one too many.
-func isCrowded(members engine.Members, user string, limit int) bool {
-	users := make(map[string]struct{}, len(members))
-	for _, info := range members {
-		users[info.User] = struct{}{}
-	}
-	_, known := users[user]
-	return !known && len(users) >= limit
-}
-
-// rereadTop asks once more, without the position that nothing can be recovered
-// from, to tell the client where the channel stands now.
-func (s *Session) rereadTop(sub *subscription, r *SubscribeRequest, done func(SubscribeResult, error)) {
-	req := sub.historyRequest(r)
-	req.Since, req.Limit = nil, 0
-	s.begin()
-	s.shard.hub.engine.History(req, func(res engine.HistoryResult, err error) {
-		s.shard.Post(func() {
-			s.finish()
-			s.historyRead(sub, r, res, err, done)
-		})
-	})
-}
-
-// recover decides whether res is exactly what was missed since a position.
-func (sub *subscription) recover(result *SubscribeResult, since engine.Position, res engine.HistoryResult) metrics.Recovery {
-	if sub.options.RecoveryMode() == channel.RecoverCache {
-		return result.recoverCache(since, res)
-	}
-	switch missed := res.Top.Offset - since.Offset; {
-	case since.Epoch != res.Top.Epoch:
-		return metrics.NotRecoveredEra
-	case since.Offset > res.Top.Offset:
-		return metrics.NotRecoveredNew
-	case since.Offset+1 < res.Oldest:
-		return metrics.NotRecoveredOld
-	case uint64(len(res.Publications)) != missed || missed > 0 && res.Publications[0].Offset != since.Offset+1:
-		return metrics.NotRecoveredMany
-	}
-	result.Recovered = true
-	result.Publications = res.Publications
-	return metrics.Recovered
-}
-
-// recoverCache brings the latest publication, unless the client has it.
-func (result *SubscribeResult) recoverCache(since engine.Position, res engine.HistoryResult) metrics.Recovery {
-	if len(res.Publications) == 0 || res.Publications[0].Offset != res.Top.Offset {
-		return metrics.NotRecoveredOld
-	}
-	latest := res.Publications[0]
-	result.Recovered = true
-	if since.Offset != latest.Offset || since.Epoch != res.Top.Epoch {
-		result.Publications = res.Publications[:1]
-	}
-	return metrics.Recovered
 }
 
 func (sub *subscription) result(r *SubscribeRequest) SubscribeResult {
@@ -435,6 +215,7 @@ func (sub *subscription) result(r *SubscribeRequest) SubscribeResult {
 		Positioned:    sub.positioned(),
 		Recoverable:   sub.flags&flagRecoverable != 0,
 		WasRecovering: r.Recover,
+		Delta:         sub.variant.hasDelta(),
 	}
 	res.ExpireIn = sub.session.expiresIn(sub.expireAt)
 	return res
@@ -453,7 +234,7 @@ func (sub *subscription) notice() (n engine.Notice) {
 	if sub.options.Presence {
 		n |= engine.Track
 	}
-	if sub.options.JoinLeave {
+	if sub.options.JoinLeave && sub.flags&flagQuiet == 0 {
 		n |= engine.Announce
 	}
 	return n
@@ -476,6 +257,9 @@ func (s *Session) join(sub *subscription, id channel.ID) {
 	h := s.shard.hub
 	top, first := h.topics.join(id, s.shard.index)
 	sub.topic = top
+	if sub.variant.hasDelta() {
+		top.deltas.Add(1)
+	}
 	top.local[s.shard.index].add(sub)
 	if first {
 		h.engine.Follow(id)
@@ -487,6 +271,9 @@ func (s *Session) leave(sub *subscription) {
 	h := s.shard.hub
 	l := &sub.topic.local[s.shard.index]
 	l.remove(sub)
+	if sub.variant.hasDelta() {
+		sub.topic.deltas.Add(-1)
+	}
 	if h.topics.leave(sub.topic, s.shard.index, l.empty()) {
 		h.engine.Unfollow(sub.topic.id)
 	}
@@ -512,7 +299,13 @@ func (s *Session) Unsubscribe(name string) {
 }
 
 // dropSubscription ends a subscription for a reason that the client is told.
+// One that the server made is never asked for again by the client: to resume, it
+// has to connect again.
 func (s *Session) dropSubscription(sub *subscription, why Unsubscribe) {
+	if sub.flags&flagServer != 0 && why == UnsubscribeInsufficientState {
+		s.Disconnect(DisconnectInsufficientState)
+		return
+	}
 	name := sub.topic.id.Name
 	s.removeSubscription(sub)
 	s.enc.Protocol.Tell(s, Notice{Channel: name, Unsubscribed: &why})

@@ -4,8 +4,10 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
 // topic is a channel that has subscribers here. It lives from the first
@@ -17,6 +19,13 @@ type topic struct {
 	// Guarded by the mutex of its stripe.
 	shards uint64 // bit i: shard i has subscribers
 	count  int    // subscribers on all shards
+
+	deltas atomic.Int32 // subscribers with delta, on all shards
+
+	// What publications are changes of; touched in the order of the channel. nil
+	// while nobody has delta.
+	newest *engine.Publication
+	epoch  string
 
 	// local[i] is touched by shard i's goroutine only.
 	local []subscribers

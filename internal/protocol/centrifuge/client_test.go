@@ -82,7 +82,7 @@ func TestNothingPointsIntoTheFrame(t *testing.T) {
 		`{"id":2,"publish":{"channel":"channel","data":{"some":"data"}}}`)
 	overwritten(`{"id":3,"subscribe":{"channel":"channel","token":"subscription token","recover":true,"epoch":"epoch","offset":3,"flag":2}}`)
 	k.release() // the rest of the first frame, and the second
-	if want := (hub.ConnectRequest{Token: "plain token", Name: "café", Version: "naïve"}); k.connects[0] != want {
+	if want := (hub.ConnectRequest{Token: "plain token", Name: "café", Version: "naïve"}); !reflect.DeepEqual(k.connects[0], want) {
 		t.Errorf("connect kept %+v", k.connects[0])
 	}
 	if p := k.publish[0]; p.Channel != "channel" || string(p.Data) != `{"some":"data"}` {

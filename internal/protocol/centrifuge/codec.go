@@ -34,7 +34,7 @@ type codec interface {
 	event(b []byte, e *hub.Event) []byte
 	emptyReply(b []byte, id uint32, method string) []byte
 	errorReply(b []byte, id uint32, code *errorCode) []byte
-	subscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeResult) []byte
+	subscribeReply(b []byte, id uint32, res *hub.SubscribeResult) []byte
 	historyReply(b []byte, id uint32, res *engine.HistoryResult) []byte
 	presenceReply(b []byte, id uint32, members engine.Members) []byte
 }
@@ -42,16 +42,18 @@ type codec interface {
 // What follows turns the hub's answers into the protocol's types, for what is not
 // encoded by hand.
 
-func subscribeResult(asked uint64, res *hub.SubscribeResult) *protocol.SubscribeResult {
+// subscribeResult tells where a subscription starts: a recovered one at the offset
+// from which its publications lead on, which are left to the caller.
+func subscribeResult(res *hub.SubscribeResult) *protocol.SubscribeResult {
 	result := &protocol.SubscribeResult{
 		Expires: res.ExpireIn > 0, Ttl: res.ExpireIn,
 		Recoverable: res.Recoverable, Positioned: res.Positioned,
 		Epoch: res.Position.Epoch, Offset: res.Position.Offset,
 		Recovered: res.Recovered, WasRecovering: res.WasRecovering,
-		Data: res.Data,
+		Data: res.Data, Delta: res.Delta,
 	}
 	if res.Recovered {
-		result.Offset = asked
+		result.Offset = res.Since
 	}
 	return result
 }

@@ -25,7 +25,7 @@ var (
 	errAlreadySubscribed = &errorCode{105, "already subscribed", false, "The connection has a subscription to this channel."}
 	errLimitExceeded     = &errorCode{106, "limit exceeded", false, "Too many subscriptions on one connection, a publication that is too large, or a presence list that is too long to send."}
 	errBadRequest        = &errorCode{107, "bad request", false, "A field is missing or out of its range, or no channel can have this name."}
-	errNotAvailable      = &errorCode{108, "not available", false, "The namespace has no history or no presence, or the server does not offer this: RPC, map and shared poll subscriptions."}
+	errNotAvailable      = &errorCode{108, "not available", false, "The namespace has no history, no presence or no tags filter, or the server does not offer this: RPC, map and shared poll subscriptions."}
 	errTokenExpired      = &errorCode{109, "token expired", false, "The connection or subscription token has expired. The client gets a new one and tries again."}
 	errExpired           = &errorCode{110, "expired", false, "The connection has expired, without a token. Not sent yet."}
 	errTooManyRequests   = &errorCode{111, "too many requests", true, "No room: publications come faster than they can be stored, or the disk is full. Nothing was stored and nothing delivered."}
@@ -93,12 +93,12 @@ func disconnectCodes() []ending {
 	return []ending{
 		disconnected(hub.DisconnectClosed, "The client or the network closed the connection. Counted, never sent."),
 		disconnected(hub.DisconnectShutdown, "The server stops."),
-		disconnected(hub.DisconnectServerError, "Something failed in the server; its log says what. Not sent yet."),
+		disconnected(hub.DisconnectServerError, "Something failed in the server; its log says what. Also to a connect that could not bring the token's subscriptions."),
 		disconnected(hub.DisconnectExpired, "The connection token expired and no new one came in time, or refresh brought one that has expired."),
 		disconnected(hub.DisconnectSubExpired, "sub_refresh brought a token that has expired."),
 		disconnected(hub.DisconnectSlow, "The client reads more slowly than messages come, and its outbox is full."),
 		disconnected(hub.DisconnectWriteError, "Writing to the connection failed."),
-		disconnected(hub.DisconnectInsufficientState, "The server cannot be sure that the client has seen every message; it recovers on return. Not sent yet."),
+		disconnected(hub.DisconnectInsufficientState, "The server cannot be sure that the client has seen every message; it recovers on return. Sent for subscriptions that the server made."),
 		disconnected(hub.DisconnectForceReconnect, "A backend asked for it."),
 		disconnected(hub.DisconnectNoPong, "A ping was not answered in time."),
 		disconnected(hub.DisconnectTooManyRequests, "The client sends too many commands. Not sent yet."),
@@ -109,7 +109,7 @@ func disconnectCodes() []ending {
 		disconnected(hub.DisconnectConnectionLimit, "Too many connections. Not sent yet."),
 		disconnected(hub.DisconnectChannelLimit, "A backend subscribed the connection to more channels than it may have."),
 		disconnected(hub.DisconnectInappropriate, "The client's encoding cannot carry a message. Not sent yet."),
-		disconnected(hub.DisconnectPermissionDenied, "The client may not use this server. Not sent yet."),
+		disconnected(hub.DisconnectPermissionDenied, "A unidirectional client without a token, where anonymous clients are not allowed."),
 		disconnected(hub.DisconnectNotAvailable, "The server does not offer what the client asked for. Not sent yet."),
 		disconnected(hub.DisconnectTooManyErrors, "Too many of the client's commands failed. Not sent yet."),
 	}

@@ -128,15 +128,42 @@ func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
 }
 
 func connectRequest(r *protocol.ConnectRequest) hub.ConnectRequest {
-	return hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version}
+	req := hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version}
+	if len(r.Subs) > 0 {
+		req.Subs = make(map[string]hub.SubscribeRequest, len(r.Subs))
+	}
+	for name, sub := range r.Subs {
+		if sub != nil {
+			req.Subs[name] = subscribeRequest(sub)
+		}
+	}
+	return req
+}
+
+// subscribeRequest is what a client says of a subscription, without its channel
+// and filter.
+func subscribeRequest(r *protocol.SubscribeRequest) hub.SubscribeRequest {
+	return hub.SubscribeRequest{
+		Token: r.Token, Recover: r.Recover, Since: engine.Position{Epoch: r.Epoch, Offset: r.Offset},
+		Positioned: r.Positioned, Recoverable: r.Recoverable, JoinLeave: r.JoinLeave, Delta: r.Delta,
+	}
 }
 
 func connectResult(p *Protocol, s session, res *hub.ConnectResult) *protocol.ConnectResult {
 	secret, node := s.Emulation()
-	return &protocol.ConnectResult{
+	result := &protocol.ConnectResult{
 		Client: res.Client, Version: p.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
 		Ping: res.Ping, Pong: res.Pong, Session: secret, Node: node,
 	}
+	if len(res.Subs) > 0 {
+		result.Subs = make(map[string]*protocol.SubscribeResult, len(res.Subs))
+	}
+	for i := range res.Subs {
+		sub := subscribeResult(&res.Subs[i])
+		sub.Publications = publications(p.codec, res.Subs[i].Publications)
+		result.Subs[res.Subs[i].Channel] = sub
+	}
+	return result
 }
 
 func (c *client) refresh(id uint32, r *protocol.RefreshRequest) error {
@@ -157,16 +184,17 @@ func (c *client) subscribe(id uint32, r *protocol.SubscribeRequest) error {
 	switch {
 	case r.Channel == "":
 		return errNoChannel
-	case r.Type < 0 || r.Type > maxSubscribeType || r.Tf != nil:
+	case r.Type < 0 || r.Type > maxSubscribeType:
 		return c.reject(methodSubscribe, id, errBadRequest)
 	case r.Type != 0:
 		return c.reject(methodSubscribe, id, errNotAvailable)
 	}
-	req := hub.SubscribeRequest{
-		Channel: r.Channel, Token: r.Token,
-		Recover: r.Recover, Since: engine.Position{Epoch: r.Epoch, Offset: r.Offset},
-		Positioned: r.Positioned, Recoverable: r.Recoverable, JoinLeave: r.JoinLeave,
+	filter, err := compileFilter(r.Tf)
+	if err != nil {
+		return c.reject(methodSubscribe, id, errBadRequest)
 	}
+	req := subscribeRequest(r)
+	req.Channel, req.Filter = r.Channel, filter
 	mustRecover := r.Flag&flagRejectUnrecovered != 0
 	c.s.Subscribe(req, func(res hub.SubscribeResult, err error) {
 		if err == nil && mustRecover && res.Recoverable && res.WasRecovering && !res.Recovered {
@@ -174,7 +202,7 @@ func (c *client) subscribe(id uint32, r *protocol.SubscribeRequest) error {
 			err = hub.ErrUnrecoverable
 		}
 		c.reply(methodSubscribe, id, err, func(b []byte) []byte {
-			return c.proto.codec.subscribeReply(b, id, req.Since.Offset, &res)
+			return c.proto.codec.subscribeReply(b, id, &res)
 		})
 	})
 	return nil

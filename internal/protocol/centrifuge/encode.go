@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"encoding/base64"
 	"slices"
 
 	"github.com/centrifugal/protocol"
@@ -15,10 +16,18 @@ import (
 // protocol module's types.
 
 // appendPub writes a push of a publication, without what a reply puts around it.
-func appendPub(b []byte, channel string, pub *engine.Publication) []byte {
-	b = appendPushHead(b, channel)
+func appendPub(b []byte, e *hub.Event) []byte {
+	b = appendPushHead(b, e.Channel)
 	b = append(b, `"pub":`...)
-	b = appendPublication(b, pub)
+	if e.Delta == nil {
+		b = appendPublication(b, e.Publication, false)
+	} else if patch := change(e, true); patch != nil {
+		b = append(b, `{"data":`...)
+		b = appendJSONText(b, patch)
+		b = appendRest(b, e.Publication, true)
+	} else {
+		b = appendPublication(b, e.Publication, true)
+	}
 	return append(b, '}')
 }
 
@@ -37,13 +46,27 @@ func appendJoinLeave(b []byte, channel, open string, info *engine.ClientInfo) []
 	return append(b, "}}"...)
 }
 
-func appendPublication(b []byte, pub *engine.Publication) []byte {
+// appendPublication writes a publication; with text its data as a string, whose
+// content is the data in JSON, as subscriptions with delta are sent it.
+func appendPublication(b []byte, pub *engine.Publication, text bool) []byte {
 	b = append(b, `{"data":`...)
-	if pub.Binary {
+	switch {
+	case text && pub.Binary: // base64 needs no more escapes than its quotes
+		b = append(b, `"\"`...)
+		b = base64.StdEncoding.AppendEncode(b, pub.Data)
+		b = append(b, `\""`...)
+	case text:
+		b = appendJSONText(b, pub.Data)
+	case pub.Binary:
 		b = appendBase64(b, pub.Data)
-	} else {
+	default:
 		b = appendJSON(b, pub.Data)
 	}
+	return appendRest(b, pub, false)
+}
+
+// appendRest writes what follows the data of a publication.
+func appendRest(b []byte, pub *engine.Publication, delta bool) []byte {
 	if pub.Info != nil {
 		b = append(b, `,"info":`...)
 		b = appendInfo(b, pub.Info)
@@ -55,6 +78,9 @@ func appendPublication(b []byte, pub *engine.Publication) []byte {
 	if len(pub.Tags) > 0 || pub.Event != "" {
 		b = append(b, `,"tags":`...)
 		b = appendTags(b, pub.Tags, pub.Event)
+	}
+	if delta {
+		b = append(b, `,"delta":true`...)
 	}
 	if pub.Time != 0 {
 		b = append(b, `,"time":`...)
@@ -118,28 +144,26 @@ func appendErrorReply(b []byte, id uint32, code *errorCode) []byte {
 	return append(b, '}')
 }
 
-func appendPublications(b []byte, pubs []*engine.Publication) []byte {
+func appendPublications(b []byte, pubs []*engine.Publication, text bool) []byte {
 	b = append(b, `"publications":[`...)
 	for i, pub := range pubs {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendPublication(b, pub)
+		b = appendPublication(b, pub, text)
 	}
 	return append(b, ']')
 }
 
-// appendSubscribeReply tells where the subscription starts: a recovered one at
-// the offset that was asked for, from where its publications lead on.
-func appendSubscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeResult) []byte {
-	result := subscribeResult(asked, res)
+func appendSubscribeReply(b []byte, id uint32, res *hub.SubscribeResult) []byte {
+	result := subscribeResult(res)
 	b = appendReplyHead(b, id, methodSubscribe)
 	b = result.AppendJSON(b)
 	if len(res.Publications) > 0 {
 		if b = b[:len(b)-1]; b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
-		b = appendPublications(b, res.Publications)
+		b = appendPublications(b, res.Publications, res.Delta)
 		b = append(b, '}')
 	}
 	return append(b, '}')
@@ -149,7 +173,7 @@ func appendSubscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeR
 func appendHistoryReply(b []byte, id uint32, res *engine.HistoryResult) []byte {
 	b = appendReplyHead(b, id, methodHistory)
 	b = append(b, '{')
-	b = appendPublications(b, res.Publications)
+	b = appendPublications(b, res.Publications, false)
 	b = append(b, `,"epoch":`...)
 	b = cfjson.AppendString(b, res.Top.Epoch)
 	b = append(b, `,"offset":`...)

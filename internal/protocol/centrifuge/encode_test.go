@@ -123,8 +123,8 @@ func TestRepliesReadAsTheProtocolsTypes(t *testing.T) {
 		appendHistoryReply(nil, 1, &engine.HistoryResult{}),
 		appendPresenceReply(nil, 1, members),
 		appendPresenceReply(nil, 1, nil),
-		appendSubscribeReply(nil, 1, 0, &hub.SubscribeResult{Publications: pubs}),
-		appendSubscribeReply(nil, 1, 0, &hub.SubscribeResult{Recovered: true, Publications: pubs}),
+		appendSubscribeReply(nil, 1, &hub.SubscribeResult{Publications: pubs}),
+		appendSubscribeReply(nil, 1, &hub.SubscribeResult{Recovered: true, Publications: pubs}),
 		jsonCodec{}.push(nil, subscribePush("a", &hub.SubscribeResult{})),
 		jsonCodec{}.push(nil, unsubscribePush("a", &hub.UnsubscribeServer)),
 	} {

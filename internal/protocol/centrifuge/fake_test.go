@@ -95,10 +95,13 @@ func (f *fakeSession) Refresh(token string, done func(hub.ConnectResult, error))
 }
 
 func (f *fakeSession) Subscribe(r hub.SubscribeRequest, done func(hub.SubscribeResult, error)) {
+	if r.Delta != "" || r.Filter != nil {
+		f.note("subscribe %q delta=%q filter=%v", r.Channel, r.Delta, r.Filter != nil)
+	}
 	f.note("subscribe %q token=%q recover=%v since=%s/%d positioned=%v recoverable=%v join_leave=%v",
 		r.Channel, r.Token, r.Recover, r.Since.Epoch, r.Since.Offset, r.Positioned, r.Recoverable, r.JoinLeave)
 	res := f.sub
-	res.Channel, res.WasRecovering = r.Channel, r.Recover
+	res.Channel, res.WasRecovering, res.Since = r.Channel, r.Recover, r.Since.Offset
 	answer(f, methodSubscribe, res, done)
 }
 

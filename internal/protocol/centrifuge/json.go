@@ -60,7 +60,7 @@ func (c jsonCodec) event(b []byte, e *hub.Event) []byte {
 	}
 	switch e.Kind {
 	case hub.EventPublication:
-		b = appendPub(b, e.Channel, e.Publication)
+		b = appendPub(b, e)
 	case hub.EventJoin:
 		b = appendJoinLeave(b, e.Channel, `"join":{"info":`, e.Info)
 	case hub.EventLeave:
@@ -80,8 +80,8 @@ func (jsonCodec) errorReply(b []byte, id uint32, code *errorCode) []byte {
 	return appendErrorReply(b, id, code)
 }
 
-func (jsonCodec) subscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeResult) []byte {
-	return appendSubscribeReply(b, id, asked, res)
+func (jsonCodec) subscribeReply(b []byte, id uint32, res *hub.SubscribeResult) []byte {
+	return appendSubscribeReply(b, id, res)
 }
 
 func (jsonCodec) historyReply(b []byte, id uint32, res *engine.HistoryResult) []byte {
@@ -91,6 +91,9 @@ func (jsonCodec) historyReply(b []byte, id uint32, res *engine.HistoryResult) []
 func (jsonCodec) presenceReply(b []byte, id uint32, members engine.Members) []byte {
 	return appendPresenceReply(b, id, members)
 }
+
+// appendJSONText writes data as a JSON string.
+func appendJSONText(b, data []byte) []byte { return cfjson.AppendString(b, string(data)) }
 
 func appendBase64(b, data []byte) []byte {
 	b = append(b, '"')

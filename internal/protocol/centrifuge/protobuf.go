@@ -87,8 +87,8 @@ func (c protobufCodec) errorReply(b []byte, id uint32, code *errorCode) []byte {
 	return c.reply(b, &protocol.Reply{Id: id, Error: &protocol.Error{Code: code.code, Message: code.message, Temporary: code.temporary}})
 }
 
-func (c protobufCodec) subscribeReply(b []byte, id uint32, asked uint64, res *hub.SubscribeResult) []byte {
-	result := subscribeResult(asked, res)
+func (c protobufCodec) subscribeReply(b []byte, id uint32, res *hub.SubscribeResult) []byte {
+	result := subscribeResult(res)
 	result.Publications = publications(c, res.Publications)
 	return c.reply(b, &protocol.Reply{Id: id, Subscribe: result})
 }
@@ -120,6 +120,7 @@ const (
 	fieldPubInfo   = 5
 	fieldPubOffset = 6
 	fieldPubTags   = 7
+	fieldPubDelta  = 8
 	fieldPubTime   = 9
 
 	fieldJoinInfo = 1 // and of a leave
@@ -137,9 +138,12 @@ const (
 // with its size before it, and so measured from the inside out.
 func (protobufCodec) event(b []byte, e *hub.Event) []byte {
 	var field, body int
+	var data []byte
+	var delta bool
 	switch e.Kind {
 	case hub.EventPublication:
-		field, body = fieldPushPub, sizePublication(e.Publication)
+		data, delta = protoData(e)
+		field, body = fieldPushPub, sizePublication(e.Publication, data, delta)
 	case hub.EventJoin:
 		field, body = fieldPushJoin, sizeField(sizeInfo(e.Info))
 	case hub.EventLeave:
@@ -153,7 +157,7 @@ func (protobufCodec) event(b []byte, e *hub.Event) []byte {
 	b = appendText(b, fieldPushChannel, e.Channel)
 	b = appendSize(b, field, body)
 	if e.Kind == hub.EventPublication {
-		return appendProtoPublication(b, e.Publication)
+		return appendProtoPublication(b, e.Publication, data, delta)
 	}
 	b = appendSize(b, fieldJoinInfo, sizeInfo(e.Info))
 	return appendProtoInfo(b, e.Info)
@@ -170,8 +174,21 @@ func sizeText(n int) int {
 	return sizeField(n)
 }
 
-func sizePublication(pub *engine.Publication) int {
-	n := sizeText(len(pub.Data))
+// protoData is the data of a publication or the change that leads to it.
+func protoData(e *hub.Event) (data []byte, delta bool) {
+	if e.Delta != nil {
+		if patch := change(e, false); patch != nil {
+			return patch, true
+		}
+	}
+	return e.Publication.Data, false
+}
+
+func sizePublication(pub *engine.Publication, data []byte, delta bool) int {
+	n := sizeText(len(data))
+	if delta {
+		n += 2
+	}
 	if pub.Info != nil {
 		n += sizeField(sizeInfo(pub.Info))
 	}
@@ -198,8 +215,8 @@ func sizeInfo(info *engine.ClientInfo) int {
 	return sizeText(len(info.User)) + sizeText(len(info.Client)) + sizeText(len(info.ConnInfo)) + sizeText(len(info.ChanInfo))
 }
 
-func appendProtoPublication(b []byte, pub *engine.Publication) []byte {
-	b = appendText(b, fieldPubData, pub.Data)
+func appendProtoPublication(b []byte, pub *engine.Publication, data []byte, delta bool) []byte {
+	b = appendText(b, fieldPubData, data)
 	if pub.Info != nil {
 		b = appendSize(b, fieldPubInfo, sizeInfo(pub.Info))
 		b = appendProtoInfo(b, pub.Info)
@@ -213,6 +230,9 @@ func appendProtoPublication(b []byte, pub *engine.Publication) []byte {
 	}
 	if len(pub.Tags) > 0 {
 		b = appendProtoTags(b, pub)
+	}
+	if delta {
+		b = append(b, fieldPubDelta<<3|cfprotobuf.WireVarint, 1)
 	}
 	if pub.Time != 0 {
 		b = append(b, fieldPubTime<<3|cfprotobuf.WireVarint)

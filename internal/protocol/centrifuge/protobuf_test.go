@@ -28,11 +28,11 @@ func readProto(t *testing.T, frame []byte) []*protocol.Reply {
 }
 
 // protoCommand encodes a command as a client does.
-func protoCommand(t testing.TB, cmd *protocol.Command) []byte {
-	t.Helper()
+func protoCommand(tb testing.TB, cmd *protocol.Command) []byte {
+	tb.Helper()
 	b, err := protocol.NewProtobufCommandEncoder().Encode(cmd)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

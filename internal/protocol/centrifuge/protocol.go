@@ -43,9 +43,10 @@ package centrifuge
 // # Commands
 //
 //	connect         token, name, version → client, version, ping (seconds), pong, expires, ttl (seconds);
-//	                where commands come in requests of their own also session (a secret) and node
-//	subscribe       channel, token, recover, epoch, offset, positioned, recoverable, join_leave, flag
-//	                → recoverable, positioned, epoch, offset, was_recovering, recovered, publications, expires, ttl, data
+//	                where commands come in requests of their own also session (a secret) and node;
+//	                subs {channel: recover, epoch, offset} → subs {channel: as of subscribe}
+//	subscribe       channel, token, recover, epoch, offset, positioned, recoverable, join_leave, flag, delta, tf
+//	                → recoverable, positioned, epoch, offset, was_recovering, recovered, publications, expires, ttl, data, delta
 //	unsubscribe     channel → {}
 //	publish         channel, data → {}
 //	history         channel, limit, since {epoch, offset}, reverse → publications, epoch, offset
@@ -57,18 +58,30 @@ package centrifuge
 //	send            data → nothing, ever; accepted and dropped: there is no backend to hand it to
 //	ping            → error 108; liveness is the server's ping
 //
+// connect's subs in the reply are the subscriptions that the token brings; those
+// in the request say where the client stands on them. A unidirectional client is
+// subscribed to the others of its request too, with the permissions of a
+// subscribe; what is not in the reply was refused.
+//
 // A recovered subscribe carries the offset that the client asked for, and the
-// publications move it from there; any other carries the channel's top. With bit
+// publications move it from there; any other carries the channel's top. What does
+// not fit the reply follows as pub pushes, before any live one. With bit
 // 1 of flag the client wants error 112 in place of a subscription that could not
-// be recovered. Bit 0 (short channel ids), delta and connect's subs and data are
-// not granted, which their absence from the reply tells the client.
+// be recovered. Bit 0 (short channel ids) and connect's data are not granted,
+// which their absence from the reply tells the client.
+//
+// delta "fossil" asks for publications as changes (see delta.go), where the
+// namespace allows it: each pub with delta: true is to be applied to the data of
+// the pub before it. tf, where the namespace allows it, chooses publications by
+// their tags (see filter.go); a malformed one is error 107, one that is not
+// allowed 108. With both, the filter is taken and delta is not.
 //
 // history: limit 0 asks for the position only, a negative one for as many as one
 // page holds. Reading backwards from offset 0 is error 107.
 //
 // # Pushes
 //
-//	pub          data, info, offset, tags, time
+//	pub          data, info, offset, tags, time, delta
 //	join, leave  info {user, client, conn_info, chan_info}
 //	subscribe    the server made a subscription: recoverable, positioned, epoch, offset, data
 //	unsubscribe  the server ended one: code, reason

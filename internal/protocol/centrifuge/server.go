@@ -67,7 +67,7 @@ func newProtocol(cfg Config, c codec, uni bool) *Protocol {
 	if cfg.MaxReply <= 0 {
 		cfg.MaxReply = DefaultMaxReply
 	}
-	return &Protocol{cfg: cfg, codec: c, uni: uni, buffers: sync.Pool{New: func() any { return new(buffer) }}}
+	return &Protocol{cfg: cfg, codec: c, uni: uni}
 }
 
 // speaker is what the protocol remembers of one session.
@@ -94,14 +94,20 @@ func (p *Protocol) Open(s *hub.Session) {
 	s.State = &client{proto: p, s: s}
 }
 
+// speakerOf is what Open made.
+func speakerOf(s *hub.Session) speaker {
+	sp, _ := s.State.(speaker)
+	return sp
+}
+
 // Receive implements hub.Protocol.
-func (*Protocol) Receive(s *hub.Session, msg []byte) { s.State.(speaker).receive(msg) }
+func (*Protocol) Receive(s *hub.Session, msg []byte) { speakerOf(s).receive(msg) }
 
 // Ping implements hub.Protocol.
-func (*Protocol) Ping(s *hub.Session) { s.State.(speaker).ping() }
+func (*Protocol) Ping(s *hub.Session) { speakerOf(s).ping() }
 
 // Tell implements hub.Protocol.
-func (*Protocol) Tell(s *hub.Session, n hub.Notice) { s.State.(speaker).tell(n) }
+func (*Protocol) Tell(s *hub.Session, n hub.Notice) { speakerOf(s).tell(n) }
 
 // Append implements hub.Protocol.
 func (p *Protocol) Append(dst []byte, e *hub.Event) []byte { return p.codec.event(dst, e) }
@@ -113,7 +119,10 @@ func (p *Protocol) AppendDisconnect(dst []byte, d hub.Disconnect) []byte {
 }
 
 func (p *Protocol) buffer() *buffer {
-	buf := p.buffers.Get().(*buffer)
+	buf, ok := p.buffers.Get().(*buffer)
+	if !ok {
+		return new(buffer)
+	}
 	buf.b = buf.b[:0]
 	return buf
 }

@@ -255,6 +255,8 @@ func (p *play) subscription(words []string) {
 			res.Positioned = true
 		case "recovered":
 			res.Recovered = true
+		case "delta":
+			res.Delta = true
 		case "at":
 			epoch, offset, _ := strings.Cut(value, "/")
 			res.Position = position(epoch, offset)

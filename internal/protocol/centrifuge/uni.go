@@ -32,7 +32,11 @@ func (l *listener) receive(msg []byte) {
 		return
 	}
 	request := connectRequest(&r)
-	request.OneWay = true
+	request.OneWay, request.Ask = true, true
+	for name, sub := range request.Subs {
+		sub.Delta = "" // plain clients hold no base to change
+		request.Subs[name] = sub
+	}
 	l.s.Connect(request, func(res hub.ConnectResult, err error) {
 		if err != nil {
 			l.refuse(err)

@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -24,7 +25,7 @@ func TestListenerIsSentPushesAlone(t *testing.T) {
 	l.tell(hub.Notice{Channel: "a", Unsubscribed: &hub.UnsubscribeServer})
 	event := pub("a", engine.Publication{Data: []byte(`{"x":1}`), Offset: 2})
 	join := hub.Event{Kind: hub.EventJoin, Channel: "a", Info: &engine.ClientInfo{Client: "c2"}}
-	got := append(f.sent, string(l.proto.Append(nil, &event)), string(l.proto.Append(nil, &join)), string(l.proto.AppendDisconnect(nil, hub.DisconnectShutdown)))
+	got := append(slices.Clone(f.sent), string(l.proto.Append(nil, &event)), string(l.proto.Append(nil, &join)), string(l.proto.AppendDisconnect(nil, hub.DisconnectShutdown)))
 	want := []string{
 		`{"connect":{"client":"c1","version":"v","ping":25}}`,
 		`{}`,
