@@ -41,6 +41,7 @@ func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {
 		Shards:         min(runtime.GOMAXPROCS(0), hub.MaxShards),
 		NewLoop:        a.transport.NewLoop,
 		AllowAnonymous: c.Client.AllowAnonymous,
+		TellCounts:     c.Pusher.SubscriptionCount,
 		PingInterval:   c.Client.PingInterval,
 		PongTimeout:    c.Client.PongTimeout,
 		ConnectTimeout: c.Client.ConnectTimeout,

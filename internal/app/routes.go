@@ -21,6 +21,9 @@ func (a *App) routes(version string) (http.Handler, error) {
 	if err := a.centrifuge(mux, version, origins); err != nil {
 		return nil, err
 	}
+	if err := a.pusher(mux, origins); err != nil {
+		return nil, err
+	}
 	mux.Handle(api.Prefix, a.serverAPI())
 	mux.HandleFunc("GET /health", a.health)
 	mux.HandleFunc("GET /ready", a.ready)

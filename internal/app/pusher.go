@@ -1,0 +1,38 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
+	"github.com/fanfare-push/fanfare/internal/transport"
+	"github.com/fanfare-push/fanfare/internal/transport/websocket"
+)
+
+// pusher adds the Pusher Channels protocol to the table of paths.
+func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
+	c := a.cfg.Pusher
+	protocol := pusher.New(pusher.Config{
+		Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret), Log: a.log,
+		Count: func(method string, code uint32) {
+			a.metrics.Commands.Of(metrics.Command{Method: method, Code: code}).Inc()
+		},
+		ClientEvents: c.ClientEvents, SubscriptionCount: c.SubscriptionCount,
+		ActivityTimeout: c.ActivityTimeout, EventRate: c.ClientEventRate, MaxData: int(c.MaxEventSize),
+	})
+	via := metrics.Via{Protocol: metrics.Pusher, Transport: metrics.WebSocket}
+	cfg := a.socketConfig(origins, websocket.Subprotocol{Protocol: protocol, Via: via})
+	cfg.Hello = pusherHello
+	socket, err := websocket.New(cfg)
+	if err != nil {
+		return err
+	}
+	mux.Handle("/app/{key}", socket)
+	return nil
+}
+
+// pusherHello is what a request's path and query say to the protocol.
+func pusherHello(r *http.Request) any {
+	q := r.URL.Query()
+	return pusher.Hello{Key: r.PathValue("key"), Protocol: q.Get("protocol"), Client: q.Get("client"), Version: q.Get("version")}
+}
