@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 		}
 	}
 	s := &goStream{
-		shard: sh, conn: c, early: append([]byte(nil), early...),
+		shard: sh, group: &e.streams, conn: c, early: append([]byte(nil), early...),
 		resume: make(chan struct{}, 1), wake: make(chan struct{}, 1), limit: goWriteBuffer,
 	}
 	e.streams.Go(func() { s.run(open) })
@@ -70,6 +71,7 @@ const (
 type goStream struct {
 	// Fixed after Adopt.
 	shard  *hub.Shard
+	group  *sync.WaitGroup
 	conn   net.Conn
 	early  []byte
 	resume chan struct{} // a token when a paused stream may read again
@@ -86,6 +88,7 @@ type goStream struct {
 	full    bool   // Write has refused bytes; Writable is owed
 	last    bool   // Finish has been called
 	after   After
+	ended   bool // the peer sends no more
 	aborted bool
 }
 
@@ -100,11 +103,7 @@ func (s *goStream) run(open Opener) {
 	if err != nil {
 		s.abort()
 	} else {
-		s.shard.Post(func() {
-			if !s.isAborted() {
-				s.recv.Ended()
-			}
-		})
+		s.shard.Post(s.end)
 	}
 	if werr := <-written; err == nil {
 		err = werr
@@ -113,7 +112,26 @@ func (s *goStream) run(open Opener) {
 		err = nil
 	}
 	_ = s.conn.Close() // it is closed already, or nobody waits for what is lost
-	s.shard.Post(func() { s.recv.Gone(err) })
+	s.group.Add(1)
+	s.shard.Post(func() {
+		s.recv.Gone(err)
+		s.group.Done()
+	})
+}
+
+// end is the peer's end of the stream.
+func (s *goStream) end() {
+	s.mu.Lock()
+	s.ended = true
+	last, aborted := s.last, s.aborted
+	s.mu.Unlock()
+	switch {
+	case aborted:
+	case last:
+		s.signal() // there is nobody left to wait for
+	default:
+		s.recv.Ended()
+	}
 }
 
 // read hands over what arrives, a part at a time: the next is read when the shard
@@ -159,6 +177,9 @@ func (s *goStream) write() error {
 		<-s.wake
 		s.mu.Lock()
 		p, owed, last, after := s.out, s.full, s.last, s.after
+		if s.ended {
+			after = Close
+		}
 		s.out, s.full = spare[:0], false
 		s.mu.Unlock()
 		if len(p) > 0 {
@@ -181,14 +202,15 @@ func (s *goStream) write() error {
 		if s.isAborted() {
 			return net.ErrClosed
 		}
-		if last && s.end(after) {
+		if last && s.leave(after) {
 			return nil
 		}
 	}
 }
 
-// end reports whether nothing is left for the writer; closing ends the reader too.
-func (s *goStream) end(after After) bool {
+// leave reports whether nothing is left for the writer; closing ends the reader
+// too.
+func (s *goStream) leave(after After) bool {
 	half, ok := s.conn.(interface{ CloseWrite() error })
 	switch {
 	case after == Await:
@@ -196,6 +218,7 @@ func (s *goStream) end(after After) bool {
 	case after == HalfClose && ok && half.CloseWrite() == nil:
 		return false
 	}
+	_ = s.conn.Close() // TLS says goodbye first
 	s.abort()
 	return true
 }
@@ -241,7 +264,11 @@ func (s *goStream) abort() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()
-	_ = s.conn.Close() // unblocks both goroutines
+	c := s.conn
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn() // its own Close would wait for room to say goodbye
+	}
+	_ = c.Close() // unblocks both goroutines
 	s.signal()
 }
 

@@ -186,7 +186,7 @@ func (s *stream) end() {
 	if s.fd < 0 {
 		return
 	}
-	if s.is(finished) && len(s.last) == 0 {
+	if s.is(finished) && !s.unsent() {
 		s.close(nil)
 		return
 	}
@@ -267,7 +267,7 @@ func (s *stream) sendLast() {
 		return
 	}
 	s.last = s.last[n:]
-	if len(s.last) > 0 || s.tls != nil && len(s.tls.sealed) > 0 {
+	if s.unsent() {
 		s.want(writing, true)
 		return
 	}
@@ -287,6 +287,9 @@ func (s *stream) sendLast() {
 		s.want(reading, true)
 	}
 }
+
+// unsent reports whether bytes of Finish, or ciphertext, wait for the socket.
+func (s *stream) unsent() bool { return len(s.last) > 0 || s.tls != nil && len(s.tls.sealed) > 0 }
 
 // close gives the descriptor back; nothing can use it afterwards. Gone follows
 // when whatever is running on the loop has returned.
