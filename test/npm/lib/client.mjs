@@ -1,12 +1,24 @@
 // The published client, and waiting for what it says.
 import { Centrifuge } from 'centrifuge'
+import { Centrifuge as CentrifugeProtobuf } from 'centrifuge/build/protobuf'
 import { WebSocket } from 'ws'
 
 export const TIMEOUT = 10_000
 
+// encodings are how each of the two builds of the client says and hears a value:
+// over Protobuf data is bytes.
+export const encodings = {
+  json: { Client: Centrifuge, encode: (value) => value, decode: (data) => data },
+  protobuf: {
+    Client: CentrifugeProtobuf,
+    encode: (value) => new TextEncoder().encode(JSON.stringify(value)),
+    decode: (data) => JSON.parse(new TextDecoder().decode(data))
+  }
+}
+
 // connect makes a client that ends with the test t. It is not connected yet.
-export function client(t, url, options = {}) {
-  const c = new Centrifuge(url, {
+export function client(t, url, { encoding = 'json', ...options } = {}) {
+  const c = new encodings[encoding].Client(url, {
     websocket: WebSocket, minReconnectDelay: 20, maxReconnectDelay: 200, timeout: 5000, maxServerPingDelay: 500, ...options
   })
   t.after(() => c.disconnect())
