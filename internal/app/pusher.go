@@ -3,6 +3,8 @@ package app
 import (
 	"net/http"
 
+	"github.com/fanfare-push/fanfare/internal/api/pusherapi"
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
 	"github.com/fanfare-push/fanfare/internal/transport"
@@ -28,7 +30,15 @@ func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
 		return err
 	}
 	mux.Handle("/app/{key}", socket)
+	mux.Handle(pusherapi.Prefix, a.pusherAPI())
 	return nil
+}
+
+func (a *App) pusherAPI() http.Handler {
+	return pusherapi.New(pusherapi.Config{
+		ID: a.cfg.App.ID, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret), App: channel.DefaultApp, Log: a.log,
+		MaxData: int(a.cfg.Pusher.MaxEventSize), MaxBody: int(a.cfg.API.MaxBodySize), Count: calls{a.metrics}.APIRequest,
+	}, a.hub)
 }
 
 // pusherHello is what a request's path and query say to the protocol.

@@ -204,13 +204,23 @@ func APIMethods() []string {
 	}
 }
 
+// PusherMethods are the methods of Pusher's HTTP API.
+func PusherMethods() []string {
+	return []string{
+		"pusher_events", "pusher_batch_events", "pusher_channels", "pusher_channel", "pusher_users", "pusher_terminate",
+	}
+}
+
+// countedMethods are those of both APIs, and Other.
+func countedMethods() []string { return append(append(APIMethods(), PusherMethods()...), Other) }
+
 // APIStatuses are the HTTP statuses that the outcome of a request may have.
 func APIStatuses() []int {
 	return []int{200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 416, 429, 500, 503}
 }
 
 func allAPICalls() (list []APICall) {
-	for _, m := range append(APIMethods(), Other) {
+	for _, m := range countedMethods() {
 		for _, s := range APIStatuses() {
 			list = append(list, APICall{m, s})
 		}

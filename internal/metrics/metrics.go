@@ -150,7 +150,7 @@ func (m *Metrics) newRefusals(f *families) {
 		Help: "Server API requests from the header read to the reply written.",
 	}, []string{"method"})
 	m.registry.MustRegister(times)
-	for _, method := range append(APIMethods(), Other) {
+	for _, method := range countedMethods() {
 		m.apiTimes[method] = Histogram{times.WithLabelValues(method)}
 	}
 }

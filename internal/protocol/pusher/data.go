@@ -34,17 +34,33 @@ func oneLine(data []byte) []byte {
 	return kept
 }
 
+// Text is a publication's data as the text of an event's: the reverse of Data.
+func Text(pub *engine.Publication) string {
+	if pub.Binary {
+		return base64.StdEncoding.EncodeToString(pub.Data)
+	}
+	if text, ok := bare(pub.Data); ok {
+		return text
+	}
+	return string(pub.Data)
+}
+
+// bare takes the quotes off a JSON string that holds no JSON itself.
+func bare(data []byte) (text string, ok bool) {
+	if len(data) == 0 || data[0] != '"' || json.Unmarshal(data, &text) != nil {
+		return "", false
+	}
+	return text, !json.Valid([]byte(text))
+}
+
 // appendData writes a publication's data as the text of an event's, in quotes.
 func appendData(b []byte, pub *engine.Publication) []byte {
-	switch {
-	case pub.Binary:
+	if pub.Binary {
 		b = base64.StdEncoding.AppendEncode(append(b, '"'), pub.Data)
 		return append(b, '"')
-	case len(pub.Data) > 0 && pub.Data[0] == '"':
-		var text string
-		if json.Unmarshal(pub.Data, &text) == nil && !json.Valid([]byte(text)) {
-			return appendQuoted(b, text)
-		}
+	}
+	if text, ok := bare(pub.Data); ok {
+		return appendQuoted(b, text)
 	}
 	return appendQuoted(b, pub.Data)
 }

@@ -33,22 +33,25 @@ func appendObject(b []byte, event string, data []byte) []byte {
 func appendPublication(b []byte, ch string, pub *engine.Publication) []byte {
 	b = appendData(appendHead(b, eventOf(pub), ch), pub)
 	if pub.Info != nil && channel.KindOf(ch).Has(channel.KindPresence) {
-		b = appendQuoted(append(b, `,"user_id":`...), memberID(pub.Info))
+		b = appendQuoted(append(b, `,"user_id":`...), MemberID(pub.Info))
 	}
 	return append(b, '}')
 }
 
-// eventOf is a publication's event name. One of the protocol's own names would
-// have clients believe that the server speaks.
+// eventOf is a publication's event name, or the tag that stands for it where
+// there are no event names. One of the protocol's own names would have clients
+// believe that the server speaks.
 func eventOf(pub *engine.Publication) string {
-	if pub.Event == "" || IsReserved(pub.Event) {
-		return DefaultEvent
+	for _, name := range []string{pub.Event, pub.Tags[eventTag]} {
+		if name != "" && !IsReserved(name) {
+			return name
+		}
 	}
-	return pub.Event
+	return DefaultEvent
 }
 
-// memberID names a session to the others of a presence channel.
-func memberID(info *engine.ClientInfo) string {
+// MemberID names a session to the others of a presence channel.
+func MemberID(info *engine.ClientInfo) string {
 	if info.User == "" {
 		return info.Client
 	}
@@ -66,7 +69,7 @@ func memberInfo(info *engine.ClientInfo) json.RawMessage {
 }
 
 func appendMember(b []byte, event, ch string, info *engine.ClientInfo) []byte {
-	data := appendQuoted([]byte(`{"user_id":`), memberID(info))
+	data := appendQuoted([]byte(`{"user_id":`), MemberID(info))
 	if event == eventMemberAdded {
 		data = append(append(data, `,"user_info":`...), memberInfo(info)...)
 	}
@@ -98,7 +101,7 @@ func appendSucceeded(b []byte, ch string, members engine.Members) []byte {
 	}
 	users := make(map[string]json.RawMessage, len(members))
 	for _, info := range members {
-		users[memberID(info)] = memberInfo(info)
+		users[MemberID(info)] = memberInfo(info)
 	}
 	ids := make([]string, 0, len(users))
 	for id := range users {

@@ -80,7 +80,7 @@ import "time"
 //
 // # Publications
 //
-// The event's name is the publication's, or "message" where it has none. data is
+// The event's name is the publication's, or its tag "event", or "message". data is
 // the publication's JSON as text; a JSON string that holds no JSON itself travels
 // without its quotes. Data that is not JSON travels in base64. The other way the
 // same: text that is JSON becomes that JSON, other text a JSON string.
@@ -119,6 +119,8 @@ const (
 	clientPrefix = "client-"
 	// reservedPrefix begins the names of the protocol's own events.
 	reservedPrefix = "pusher"
+	// eventTag is the tag that carries an event name through other protocols.
+	eventTag = "event"
 	// DefaultEvent names a publication that has no event name.
 	DefaultEvent = "message"
 )

@@ -126,6 +126,7 @@ func TestAppend(t *testing.T) {
 	}{
 		{"publication", hub.Event{Kind: hub.EventPublication, Channel: "a", Publication: pub("e", nil)}, `{"event":"e","channel":"a","data":"{\"x\":1}"}`},
 		{"no event name", hub.Event{Kind: hub.EventPublication, Channel: "a", Publication: pub("", nil)}, `{"event":"message","channel":"a","data":"{\"x\":1}"}`},
+		{"a tag for it", hub.Event{Kind: hub.EventPublication, Channel: "a", Publication: &engine.Publication{Data: []byte("1"), Tags: map[string]string{"event": "e"}}}, `{"event":"e","channel":"a","data":"1"}`},
 		{"a name of the protocol", hub.Event{Kind: hub.EventPublication, Channel: "a", Publication: pub("pusher:error", nil)}, `{"event":"message","channel":"a","data":"{\"x\":1}"}`},
 		{"by a client", hub.Event{Kind: hub.EventPublication, Channel: "private-a", Publication: pub("e", ann)}, `{"event":"e","channel":"private-a","data":"{\"x\":1}"}`},
 		{"by a member", hub.Event{Kind: hub.EventPublication, Channel: "presence-a", Publication: pub("e", ann)}, `{"event":"e","channel":"presence-a","data":"{\"x\":1}","user_id":"ann"}`},

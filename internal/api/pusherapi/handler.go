@@ -1,0 +1,208 @@
+package pusherapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
+)
+
+// Prefix begins every path of the API.
+const Prefix = "/apps/"
+
+// Limits of one request, those of Pusher where it has them.
+const (
+	MaxChannels = 100 // of one event
+	MaxBatch    = 10  // events
+	MaxListed   = 10_000
+	// DefaultMaxBody is larger than any request that keeps to the other limits.
+	DefaultMaxBody = 1 << 20
+)
+
+// Hub is what the API asks of a hub.
+type Hub interface {
+	PublishAll(ctx context.Context, all []hub.Publish) []hub.Published
+	History(ctx context.Context, app, channel string, q hub.HistoryQuery) (engine.HistoryResult, error)
+	Presence(ctx context.Context, app, channel string) (engine.Members, error)
+	PresenceStats(ctx context.Context, app, channel string) (engine.PresenceStats, error)
+	Disconnect(ctx context.Context, t hub.Target, d hub.Disconnect) error
+	Channels(q hub.ChannelQuery) (rows []hub.ChannelInfo, more bool)
+	Subscribers(ch channel.ID) int
+}
+
+// Config is what a Handler is made of. ID, Key and Secret are the App's; every
+// request is refused where one of them is "".
+type Config struct {
+	ID, Key, Secret string
+	App             string // as the hub calls it; "": channel.DefaultApp
+	Log             *slog.Logger
+	MaxData         int // bytes of one event's data; 0: pusher.DefaultMaxData
+	MaxBody         int // bytes of one request; 0: DefaultMaxBody
+	// Count is told of every request; nil: nobody counts.
+	Count func(method string, status int, took time.Duration)
+	Now   func() time.Time
+}
+
+// Handler answers below Prefix.
+type Handler struct {
+	cfg Config
+	hub Hub
+	mux *http.ServeMux
+}
+
+// method answers one kind of request with what is encoded as JSON.
+type method func(h *Handler, r *http.Request, body []byte) (any, error)
+
+// methods are all there are, by what they are counted by.
+var methods = []struct {
+	name, pattern string
+	do            method
+}{
+	{"pusher_events", "POST /apps/{id}/events", (*Handler).events},
+	{"pusher_batch_events", "POST /apps/{id}/batch_events", (*Handler).batch},
+	{"pusher_channels", "GET /apps/{id}/channels", (*Handler).channels},
+	{"pusher_channel", "GET /apps/{id}/channels/{channel}", (*Handler).channel},
+	{"pusher_users", "GET /apps/{id}/channels/{channel}/users", (*Handler).users},
+	{"pusher_terminate", "POST /apps/{id}/users/{user}/terminate_connections", (*Handler).terminate},
+}
+
+// New makes a Handler.
+func New(cfg Config, h Hub) *Handler {
+	if cfg.App == "" {
+		cfg.App = channel.DefaultApp
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxData == 0 {
+		cfg.MaxData = pusher.DefaultMaxData
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.Count == nil {
+		cfg.Count = func(string, int, time.Duration) {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	handler := &Handler{cfg: cfg, hub: h, mux: http.NewServeMux()}
+	for _, m := range methods {
+		handler.mux.Handle(m.pattern, handler.serve(m.name, m.do))
+	}
+	return handler
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+func (h *Handler) serve(name string, do method) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := h.cfg.Now()
+		reply, err := h.answer(w, r, do)
+		status := http.StatusOK
+		if err != nil {
+			status = h.fail(w, r, err)
+		} else {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", "no-store")
+			_ = json.NewEncoder(w).Encode(reply) // a reader that has left is not our error
+		}
+		h.cfg.Count(name, status, h.cfg.Now().Sub(start))
+	})
+}
+
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, do method) (any, error) {
+	if h.cfg.ID == "" || r.PathValue("id") != h.cfg.ID {
+		return nil, refused(http.StatusNotFound, "no app has this id")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(h.cfg.MaxBody)))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, refused(http.StatusRequestEntityTooLarge, "the body is too large")
+	} else if err != nil {
+		return nil, refused(http.StatusBadRequest, "the body did not arrive")
+	}
+	if err := h.authenticate(r, body); err != nil {
+		return nil, err
+	}
+	return do(h, r, body)
+}
+
+// refusal is an answer with an error status; its text is for the backend.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refused(status int, text string) error { return &refusal{status, text} }
+
+// failures names the hub's errors.
+var failures = []struct {
+	err error
+	refusal
+}{
+	{hub.ErrUnknownChannel, refusal{http.StatusBadRequest, "the channel's namespace is not defined"}},
+	{hub.ErrBadRequest, refusal{http.StatusBadRequest, "no channel can have this name"}},
+	{hub.ErrLimitExceeded, refusal{http.StatusRequestEntityTooLarge, "the event's data is too large"}},
+	{hub.ErrNotAvailable, refusal{http.StatusBadRequest, "an option of the channel's namespace is off"}},
+	{hub.ErrBusy, refusal{http.StatusServiceUnavailable, "too busy: not everything was published; try again"}},
+	{hub.ErrReadOnly, refusal{http.StatusServiceUnavailable, "the disk is full: not everything was published"}},
+	{hub.ErrShutdown, refusal{http.StatusServiceUnavailable, "the server is stopping"}},
+}
+
+// fail answers with an error, in a line of text as Pusher does.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	why := &refusal{http.StatusInternalServerError, "internal server error"}
+	if !errors.As(err, &why) {
+		known := false
+		for i := range failures {
+			if known = errors.Is(err, failures[i].err); known {
+				why = &failures[i].refusal
+				break
+			}
+		}
+		if !known {
+			h.cfg.Log.Error("request failed", "path", r.URL.Path, "error", err)
+		}
+	}
+	if why.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	http.Error(w, why.text, why.status)
+	return why.status
+}
+
+// decode reads a body into v.
+func decode(body []byte, v any) error {
+	if err := json.Unmarshal(body, v); err != nil {
+		var field *json.UnmarshalTypeError
+		if errors.As(err, &field) && field.Field != "" {
+			return refused(http.StatusBadRequest, field.Field+" must not be a JSON "+field.Value)
+		}
+		return refused(http.StatusBadRequest, "the body must be a JSON object")
+	}
+	return nil
+}
+
+// info is a list of what is asked for beside the answer itself.
+type info string
+
+func (i info) has(name string) bool {
+	for part := range strings.SplitSeq(string(i), ",") {
+		if strings.TrimSpace(part) == name {
+			return true
+		}
+	}
+	return false
+}
