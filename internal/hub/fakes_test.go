@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -266,6 +267,7 @@ func (p *textProtocol) patch(base, data []byte) []byte {
 type fakeConn struct {
 	session *Session
 	take    func(int) int
+	broken  bool // every Write fails
 
 	mu     sync.Mutex
 	wrote  bytes.Buffer
@@ -275,6 +277,9 @@ type fakeConn struct {
 }
 
 func (c *fakeConn) Write(p []byte) (int, error) {
+	if c.broken {
+		return 0, io.ErrClosedPipe
+	}
 	n := len(p)
 	if c.take != nil {
 		n = min(n, c.take(n))

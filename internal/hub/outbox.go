@@ -198,6 +198,7 @@ func (s *Session) flush() {
 		p := s.out.gather(s.shard.scratch)
 		n, err := s.conn.Write(p)
 		if err != nil {
+			s.out = nil // the goodbye does not try again
 			s.Disconnect(DisconnectWriteError)
 			return
 		}

@@ -223,6 +223,25 @@ func TestAskedSubscriptionsNeedPermission(t *testing.T) {
 	}
 }
 
+// With something in line, too.
+func TestBrokenConnectionEndsOneSession(t *testing.T) {
+	h := newHouse(t, nil)
+	c, other := h.connect("", nil), h.connect("", nil)
+	h.mustSubscribe(c, "a")
+	h.mustSubscribe(other, "a")
+	on(c.session, func() {
+		c.broken = true
+		c.session.Send([]byte("one"))
+		c.session.Send([]byte("two"))
+	})
+	h.settle()
+	if end := c.end(); end == nil || *end != DisconnectWriteError {
+		t.Errorf("ended with %v", end)
+	}
+	h.publish("a", "1")
+	h.until(func() bool { return strings.Contains(strings.Join(other.lines(), ","), "a 1 1") })
+}
+
 // The client does not ask again for what the server subscribed it to: it has to
 // come back as a whole.
 func TestGapOfAServerSubscriptionEndsTheSession(t *testing.T) {
