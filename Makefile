@@ -40,10 +40,12 @@ lint:
 	@echo "lint: format, vet and the linters of .golangci.yml"
 	@$(LINT) fmt --diff
 	@$(LINT) run
+	@cd test/sdk && $(GO) tool -modfile=../../tools/go.mod golangci-lint run
 
 tidy:
 	@echo "tidy: go.mod and go.sum hold what is imported"
 	@$(GO) mod tidy -diff
+	@cd test/sdk && $(GO) mod tidy -diff
 
 cross:
 	@for os in darwin windows; do \

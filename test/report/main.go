@@ -30,6 +30,8 @@ func suites(pattern []string) []suite {
 			dir: ".", argv: []string{"go", "test", "-json", "-count=1", "-run=^TestCrashAudit$", "./internal/engine/local"},
 			read: readGo, env: []string{"FANFARE_CRASHES=2000"},
 		},
+		// A module of its own, with what the published Go SDK needs.
+		{dir: "test/sdk", argv: []string{"go", "test", "-json", "-race", "-count=1", "-timeout=5m", "./..."}, read: readGo},
 		{dir: "test/npm", argv: node, read: readNode},
 		{dir: "test/browser", argv: slices.Concat(node, []string{"--test-concurrency=1"}), read: readNode}, // one browser at a time
 	}
