@@ -226,7 +226,7 @@ func (o *fanOut) block(e *Encoding) []byte {
 // take hands a subscription the volley: in one piece where it gets all of it.
 func (sub *subscription) take(o *fanOut, alone bool) {
 	first := &o.queue[0].event
-	whole := first.Kind == EventPublication && o.queue[0].from == uuid.Nil && sub.reading == nil && sub.variant == nil && sub.session.shares() &&
+	whole := first.Kind == EventPublication && o.queue[0].from == uuid.Nil && sub.reading == nil && sub.variant == nil && sub.flags&flagFresh == 0 && sub.session.shares() &&
 		(first.Publication.Offset == 0 || first.Publication.Offset > sub.after)
 	if !whole {
 		for _, b := range o.queue[:o.volley] {
@@ -248,7 +248,13 @@ func (sub *subscription) take(o *fanOut, alone bool) {
 // follows reports whether a publication has no offset, or the one after the last.
 func (l *subscribers) follows(b *broadcast) bool {
 	offset := b.event.Publication.Offset
-	return offset == 0 || l.last == 0 || l.epoch == b.event.Epoch && offset == l.last+1
+	if offset == 0 {
+		return true
+	}
+	if l.last == 0 { // nothing has passed yet; what subscribers have read says which epoch it is
+		return l.epoch == "" || l.epoch == b.event.Epoch
+	}
+	return l.epoch == b.event.Epoch && offset == l.last+1
 }
 
 // inSequence checks that a publication with an offset is the one that follows

@@ -45,6 +45,7 @@ func (s *Session) historyRead(sub *subscription, r *SubscribeRequest, res engine
 	}
 	result := sub.result(r)
 	result.Position = res.Top
+	sub.topic.local[s.shard.index].began(res.Top.Epoch)
 	if sub.latest(r) {
 		result.Publications = res.Publications
 	}

@@ -223,6 +223,26 @@ func TestAskedSubscriptionsNeedPermission(t *testing.T) {
 	}
 }
 
+// Neither a publication that is missing right after the subscribe reply nor one
+// of another epoch is passed over.
+func TestGapRightAfterTheReplyIsTold(t *testing.T) {
+	for name, first := range map[string]struct {
+		epoch  string
+		offset uint64
+	}{"a hole": {"e1", 7}, "another epoch": {"e2", 1}, "another epoch, further on": {"e2", 6}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, nil)
+			for i := range 5 {
+				h.publish("a", fmt.Sprint(i+1))
+			}
+			c := h.connect("", nil)
+			h.mustSubscribe(c, "a")
+			h.Publication(channel.ID{App: channel.DefaultApp, Name: "a"}, first.epoch, &engine.Publication{Offset: first.offset, Data: []byte("x")})
+			h.until(func() bool { return strings.Contains(strings.Join(c.lines(), ","), "unsubscribed a 2500") })
+		})
+	}
+}
+
 // With something in line, too.
 func TestBrokenConnectionEndsOneSession(t *testing.T) {
 	h := newHouse(t, nil)

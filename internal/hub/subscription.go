@@ -33,6 +33,8 @@ const (
 	flagAnnounced                        // others have been told that it is here
 	flagUsers                            // joins and leaves are those of other users
 	flagCount                            // is told how many subscribers there are
+	flagFresh                            // has not been sent anything live yet
+	flagGone                             // is in no table any more
 	flagQuiet                            // others are not told that it comes and goes
 )
 
@@ -57,6 +59,8 @@ func (sub *subscription) deadline() int64 {
 func (sub *subscription) offer(b *broadcast) {
 	s := sub.session
 	switch {
+	case sub.flags&flagGone != 0:
+		return
 	case b.event.Kind != EventPublication:
 		if sub.reading != nil || !sub.wants(b) {
 			return
@@ -68,6 +72,10 @@ func (sub *subscription) offer(b *broadcast) {
 		return
 	case b.event.Publication.Offset > 0 && b.event.Publication.Offset <= sub.after:
 		return
+	case sub.misses(b):
+		s.shard.hub.count.Gaps.Inc()
+		s.dropSubscription(sub, UnsubscribeInsufficientState)
+		return
 	default:
 		sub.send(b)
 		return
@@ -75,6 +83,17 @@ func (sub *subscription) offer(b *broadcast) {
 	if frame := b.frameOf(s); frame != nil {
 		s.enqueue(frame)
 	}
+}
+
+// misses reports whether the first live publication does not follow the subscribe
+// reply; from then on the topic checks the order for all.
+func (sub *subscription) misses(b *broadcast) bool {
+	offset := b.event.Publication.Offset
+	if sub.flags&flagFresh == 0 || offset == 0 {
+		return false
+	}
+	sub.flags &^= flagFresh
+	return sub.positioned() && offset != sub.after+1
 }
 
 // send puts a publication in line.
@@ -129,6 +148,9 @@ func (sub *subscription) buffer(b *broadcast) {
 func (sub *subscription) live(after uint64) {
 	r := sub.reading
 	sub.reading, sub.after = nil, after
+	if sub.positioned() {
+		sub.flags |= flagFresh
+	}
 	for _, b := range r.live {
 		sub.offer(b)
 	}
@@ -322,6 +344,7 @@ func (s *Session) removeSubscription(sub *subscription) {
 		}
 	}
 	h := s.shard.hub
+	sub.flags |= flagGone
 	s.leave(sub)
 	if sub.flags&flagAnnounced != 0 {
 		h.engine.Leave(sub.topic.id, sub.clientInfo(), sub.notice())

@@ -144,6 +144,13 @@ func eachShard(set uint64, fn func(int)) {
 	}
 }
 
+// began notes the epoch that a subscriber has read.
+func (l *subscribers) began(epoch string) {
+	if l.last == 0 {
+		l.epoch = epoch
+	}
+}
+
 // add appends a subscription to its shard's list, remembering its place.
 func (l *subscribers) add(sub *subscription) {
 	sub.place = int32(len(l.list))
