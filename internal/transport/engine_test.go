@@ -15,7 +15,8 @@ import (
 var long = strings.Repeat("0123456789abcdef", 1<<15)
 
 func TestDataArrivesInOrder(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{}
 		c := f.open(t, rec)
 		go func() { _, _ = io.WriteString(c, long) }()
@@ -24,7 +25,8 @@ func TestDataArrivesInOrder(t *testing.T) {
 }
 
 func TestEarlyBytesComeFirst(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{}
 		c, server := f.pair(t)
 		write(t, c, "later")
@@ -38,7 +40,8 @@ func TestEarlyBytesComeFirst(t *testing.T) {
 // What a peer does not read stays with the caller: Write takes a part, and
 // Writable follows once there is room.
 func TestWriteUntilFull(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rest, short := long, false
 		send := func(s Stream) {
 			for len(rest) > 0 {
@@ -71,7 +74,8 @@ func TestWriteUntilFull(t *testing.T) {
 
 // A stream that is full wakes nobody, and holds nobody else up.
 func TestFullStreamHarmsNobody(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		full := &recorder{onOpen: fill}
 		f.open(t, full)
 		beside := &recorder{onData: func(s Stream, p []byte) { _, _ = s.Write(p) }}
@@ -121,7 +125,8 @@ func TestFinish(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachMode(t, func(t *testing.T, f *fixture) {
+			eachMode(t, func(f *fixture) {
+				t := f.t
 				rec := &recorder{onOpen: func(s Stream) {
 					_, _ = s.Write([]byte("first "))
 					tt.finish(s)
@@ -144,7 +149,8 @@ func TestFinish(t *testing.T) {
 
 // A finished stream whose peer ends while last bytes are under way sends them.
 func TestPeerEndsDuringFinish(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{onOpen: func(s Stream) { s.Finish([]byte(long), Await) }}
 		c := f.open(t, rec)
 		closeWrite(t, c)
@@ -155,7 +161,8 @@ func TestPeerEndsDuringFinish(t *testing.T) {
 }
 
 func TestPeerEnds(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{onEnded: func(s Stream) { s.Finish([]byte("bye"), Close) }}
 		c := f.open(t, rec)
 		write(t, c, "last words")
@@ -171,7 +178,8 @@ func TestPeerEnds(t *testing.T) {
 }
 
 func TestPauseAndResume(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{onOpen: func(s Stream) { s.Pause(); s.Pause() }}
 		c := f.open(t, rec)
 		sent := long
@@ -195,7 +203,8 @@ func TestPauseAndResume(t *testing.T) {
 
 // A receiver may pause, finish or abort from within any call.
 func TestPauseWithinData(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{}
 		rec.onData = func(s Stream, _ []byte) {
 			s.Pause()
@@ -209,7 +218,8 @@ func TestPauseWithinData(t *testing.T) {
 }
 
 func TestFinishWithinData(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{onData: func(s Stream, p []byte) { s.Finish(p, Close) }}
 		c := f.open(t, rec)
 		write(t, c, "x")
@@ -235,7 +245,8 @@ func TestAbort(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachMode(t, func(t *testing.T, f *fixture) {
+			eachMode(t, func(f *fixture) {
+				t := f.t
 				rec := tt.rec()
 				c := f.open(t, rec)
 				_, _ = io.WriteString(c, "x") // it may be closed already
@@ -277,7 +288,8 @@ func TestReset(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachMode(t, func(t *testing.T, f *fixture) {
+			eachMode(t, func(f *fixture) {
+				t := f.t
 				rec := tt.rec()
 				c := f.open(t, rec)
 				f.on(func() {})
@@ -302,7 +314,8 @@ func TestReset(t *testing.T) {
 }
 
 func TestRemote(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		got := ""
 		rec := &recorder{onOpen: func(s Stream) { got = s.Remote() }}
 		c := f.open(t, rec)
@@ -315,7 +328,8 @@ func TestRemote(t *testing.T) {
 }
 
 func TestCloseWaits(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{}
 		f.open(t, rec)
 		f.on(func() {})
@@ -336,7 +350,8 @@ func TestCloseWaits(t *testing.T) {
 
 // What cannot be adopted is closed.
 func TestAdoptFails(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		c, server := f.pair(t)
 		_ = server.Close()
 		err := f.engine.Adopt(f.shard, server, nil, func(Stream) Receiver { panic("opened") })
@@ -351,7 +366,8 @@ func TestAdoptFails(t *testing.T) {
 
 // Descriptors are used again at once; nothing of one stream may reach another.
 func TestManyStreams(t *testing.T) {
-	eachMode(t, func(t *testing.T, f *fixture) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
 		echo := func(s Stream, p []byte) { _, _ = s.Write(p) }
 		for i := range 200 {
 			rec := &recorder{onData: echo}

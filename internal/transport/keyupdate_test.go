@@ -40,7 +40,8 @@ func newHalfTLS(suite uint16, secret []byte) (*halfTLS, error) {
 	default:
 		return nil, fmt.Errorf("suite %#x", suite)
 	}
-	return h, h.derive()
+	err := h.derive()
+	return h, err
 }
 
 // expand is HKDF-Expand-Label without a context (RFC 8446, 7.1).
@@ -157,7 +158,8 @@ func (f *fixture) bare(t *testing.T) (c net.Conn, server net.Conn, in, out *half
 // A peer may change its keys at any time and ask for others of ours (RFC 8446,
 // 4.6.3): the answer is a write that crypto/tls makes while it reads.
 func TestTLSKeyUpdate(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		c, server, in, out := f.bare(t)
 		rec := &recorder{onData: func(s Stream, p []byte) { _, _ = s.Write(p) }}
 		f.adopt(t, server, nil, rec)

@@ -11,13 +11,13 @@ import (
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
-func loops(t *testing.T, fn func(t *testing.T, f *fixture, e *Epoll)) {
+func loops(t *testing.T, fn func(f *fixture, e *Epoll)) {
 	t.Helper()
 	for _, m := range modes() {
 		if strings.HasPrefix(m.name, "loop") {
 			t.Run(m.name, func(t *testing.T) {
 				f := newFixture(t, m)
-				fn(t, f, f.engine.(*Epoll))
+				fn(f, f.engine.(*Epoll))
 			})
 		}
 	}
@@ -25,7 +25,8 @@ func loops(t *testing.T, fn func(t *testing.T, f *fixture, e *Epoll)) {
 
 // Records and messages may be larger than what a loop reads at once.
 func TestSmallReadBuffer(t *testing.T) {
-	loops(t, func(t *testing.T, f *fixture, e *Epoll) {
+	loops(t, func(f *fixture, e *Epoll) {
+		t := f.t
 		f.on(func() { e.loops[f.shard].buf = make([]byte, 1000) })
 		rec := &recorder{}
 		c := f.open(t, rec)
@@ -52,7 +53,8 @@ func refused(t *testing.T, f *fixture, sh *hub.Shard, server, client net.Conn) {
 }
 
 func TestLoopRefuses(t *testing.T) {
-	loops(t, func(t *testing.T, f *fixture, _ *Epoll) {
+	loops(t, func(f *fixture, _ *Epoll) {
+		t := f.t
 		t.Run("a shard of somebody else", func(t *testing.T) {
 			client, server := f.pair(t)
 			refused(t, f, newShard(t, NewEpoll(Options{})), server, client)
@@ -81,7 +83,8 @@ func TestLoopRefuses(t *testing.T) {
 
 // Streams that are gone leave no descriptor behind.
 func TestDescriptorsAreGivenBack(t *testing.T) {
-	loops(t, func(t *testing.T, f *fixture, e *Epoll) {
+	loops(t, func(f *fixture, e *Epoll) {
+		t := f.t
 		before := descriptors(t)
 		for range 50 {
 			rec := &recorder{onEnded: func(s Stream) { s.Finish(nil, Close) }}

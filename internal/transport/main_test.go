@@ -57,15 +57,16 @@ func modes() []mode {
 }
 
 // eachMode runs fn with an engine of its own in every mode.
-func eachMode(t *testing.T, fn func(t *testing.T, f *fixture)) {
+func eachMode(t *testing.T, fn func(f *fixture)) {
 	t.Helper()
 	for _, m := range modes() {
-		t.Run(m.name, func(t *testing.T) { fn(t, newFixture(t, m)) })
+		t.Run(m.name, func(t *testing.T) { fn(newFixture(t, m)) })
 	}
 }
 
 // fixture is an engine with one shard, and a listener whose connections it adopts.
 type fixture struct {
+	t      *testing.T
 	mode   mode
 	engine Engine
 	shard  *hub.Shard
@@ -75,7 +76,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, m mode) *fixture {
 	t.Helper()
-	f := &fixture{mode: m, engine: m.make(Options{SendBuffer: 16 << 10})}
+	f := &fixture{t: t, mode: m, engine: m.make(Options{SendBuffer: 16 << 10})}
 	f.shard = newShard(t, f.engine)
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -214,6 +215,7 @@ type recorder struct {
 }
 
 func (r *recorder) init(t *testing.T) {
+	t.Helper()
 	r.t = t
 	r.opened = make(chan struct{})
 	r.changed = sync.NewCond(&r.mu)

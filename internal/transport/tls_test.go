@@ -9,18 +9,19 @@ import (
 )
 
 // secure is each mode of TLS.
-func secure(t *testing.T, fn func(t *testing.T, f *fixture)) {
+func secure(t *testing.T, fn func(f *fixture)) {
 	t.Helper()
 	for _, m := range modes() {
 		if m.tls {
-			t.Run(m.name, func(t *testing.T) { fn(t, newFixture(t, m)) })
+			t.Run(m.name, func(t *testing.T) { fn(newFixture(t, m)) })
 		}
 	}
 }
 
 // What crypto/tls has decrypted before the engine takes over wakes no descriptor.
 func TestTLSReadAhead(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		c, server := f.pair(t)
 		write(t, c, "first record")
 		write(t, c, "second record")
@@ -39,7 +40,8 @@ func TestTLSReadAhead(t *testing.T) {
 // The same for a stream that is paused when it opens, and resumed when the
 // descriptor has nothing more to say.
 func TestTLSReadAheadWhilePaused(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		c, server := f.pair(t)
 		write(t, c, "first record")
 		early := make([]byte, 5)
@@ -56,7 +58,8 @@ func TestTLSReadAheadWhilePaused(t *testing.T) {
 
 // A peer that says goodbye in TLS alone, its socket open, has ended.
 func TestTLSCloseNotify(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{onEnded: func(s Stream) { s.Finish([]byte("bye"), Close) }}
 		c := f.open(t, rec)
 		write(t, c, "last words")
@@ -71,7 +74,8 @@ func TestTLSCloseNotify(t *testing.T) {
 // crypto/tls takes an end of the socket between two records for an end, and one
 // within a record for a fault.
 func TestTLSWithoutGoodbye(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{onEnded: func(s Stream) { s.Finish(nil, Close) }}
 		c := f.open(t, rec)
 		write(t, c, "x")
@@ -88,7 +92,8 @@ func TestTLSWithoutGoodbye(t *testing.T) {
 }
 
 func TestTLSGarbage(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		rec := &recorder{}
 		c := f.open(t, rec)
 		write(t, c.(*tls.Conn).NetConn(), "\x17\x03\x03\x00\x20"+strings.Repeat("no record of anybody", 3))
@@ -98,7 +103,8 @@ func TestTLSGarbage(t *testing.T) {
 
 // A record that arrives byte by byte is one record in the end.
 func TestTLSByteByByte(t *testing.T) {
-	secure(t, func(t *testing.T, f *fixture) {
+	secure(t, func(f *fixture) {
+		t := f.t
 		_, client := certificates()
 		there, here := net.Pipe()
 		server := make(chan net.Conn, 1)
