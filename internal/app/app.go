@@ -15,6 +15,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
+	"github.com/fanfare-push/fanfare/internal/webhook"
 )
 
 // App is one running server.
@@ -26,6 +27,8 @@ type App struct {
 	engine    *local.Engine
 	transport transport.Engine
 	hub       *hub.Hub
+	webhook   *webhook.Dispatcher // nil: nobody is told
+	telling   bool                // the webhook has started
 	server    *http.Server
 	stop      context.CancelFunc // ends the streams of the page
 }
@@ -65,7 +68,11 @@ func (a *App) build(version string) (err error) {
 	}
 	a.bindEngine()
 	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
+	a.webhook = a.webhooks()
 	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
+		return err
+	}
+	if err := a.startWebhooks(); err != nil {
 		return err
 	}
 	routes, err := a.routes(version)
@@ -90,6 +97,7 @@ func (a *App) abandon() {
 	if a.hub != nil {
 		_ = a.hub.Shutdown(context.Background()) // there is no session to wait for
 	}
+	a.stopWebhooks(context.Background())
 	if a.engine != nil {
 		_ = a.engine.Close()
 	}
@@ -134,7 +142,9 @@ func (a *App) shutdown() error {
 	if httpErr != nil {
 		httpErr = errors.Join(fmt.Errorf("requests were still under way: %w", httpErr), a.server.Close())
 	}
-	err := errors.Join(hubErr, httpErr, a.transport.Close(ctx), a.engine.Close())
+	transportErr := a.transport.Close(ctx)
+	a.stopWebhooks(ctx)
+	err := errors.Join(hubErr, httpErr, transportErr, a.engine.Close())
 	a.log.Info("stopped")
 	return err
 }

@@ -36,7 +36,7 @@ func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {
 	c := a.cfg
 	return hub.Config{
 		Engine: a.engine, Namespaces: ns, Log: a.log, App: channel.DefaultApp,
-		Node: node, Metrics: a.metrics,
+		Node: node, Metrics: a.metrics, Observer: a.observer(),
 		Auth:           auth.New(auth.Config{Secret: string(c.App.Secret), App: channel.DefaultApp}),
 		Shards:         min(runtime.GOMAXPROCS(0), hub.MaxShards),
 		NewLoop:        a.transport.NewLoop,

@@ -19,6 +19,7 @@ func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
 		Count: func(method string, code uint32) {
 			a.metrics.Commands.Of(metrics.Command{Method: method, Code: code}).Inc()
 		},
+		Tell:         a.teller(),
 		ClientEvents: c.ClientEvents, SubscriptionCount: c.SubscriptionCount,
 		ActivityTimeout: c.ActivityTimeout, EventRate: c.ClientEventRate, MaxData: int(c.MaxEventSize),
 	})

@@ -104,13 +104,15 @@ const (
 	DropPublishQueueFull DropReason = "publish_queue_full" // publishes that found the line full
 	DropReaderQueueFull  DropReason = "reader_queue_full"  // history reads that found the line full
 	DropHandshakeLimit   DropReason = "handshake_limit"    // connections beyond the handshakes under way
+	DropWebhookQueue     DropReason = "webhook_queue"      // events for webhooks beyond those that are kept, or that could not be
+	DropWebhookExpired   DropReason = "webhook_expired"    // events whose webhooks failed for webhook.retry_for
 	DropEmulationFull    DropReason = "emulation_full"     // requests of /emulation beyond those that wait for one session
 )
 
 func allDropReasons() []DropReason {
 	return []DropReason{
 		DropOutboxFull, DropOldest, DropConflated, DropPublishWait, DropPublishQueueFull, DropReaderQueueFull, DropHandshakeLimit,
-		DropEmulationFull,
+		DropEmulationFull, DropWebhookQueue, DropWebhookExpired,
 	}
 }
 

@@ -58,7 +58,9 @@ type Refusals struct {
 
 // Server are the metrics of the server API.
 type Server struct {
-	APIRequests Counters[APICall]
+	APIRequests   Counters[APICall]
+	WebhookSent   *Counter // calls that were answered with 2xx
+	WebhookFailed *Counter // calls that were not, each attempt
 }
 
 // Store are the metrics of history: in RAM and on disk.
@@ -145,6 +147,8 @@ func (m *Metrics) newRefusals(f *families) {
 		"Server API requests by method and the HTTP status of the outcome, also when it was answered with 200.",
 		[]string{"method", "status"}, allAPICalls(),
 		func(c APICall) []string { return []string{c.Method, strconv.Itoa(c.Status)} })
+	m.WebhookSent = f.counter("webhook_calls_total", "Webhook calls that succeeded.")
+	m.WebhookFailed = f.counter("webhook_failures_total", "Webhook calls that failed, each attempt; they are tried again.")
 	times := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: namespace + "api_request_duration_seconds", Buckets: latencies(),
 		Help: "Server API requests from the header read to the reply written.",

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
+	"github.com/fanfare-push/fanfare/internal/webhook"
+)
+
+// webhooks makes what tells a backend of events; nil: there is nobody to tell.
+func (a *App) webhooks() *webhook.Dispatcher {
+	c := a.cfg.Webhook
+	if len(c.URLs) == 0 {
+		return nil
+	}
+	return webhook.New(webhook.Config{
+		App: channel.DefaultApp, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret),
+		URLs: c.URLs, Events: c.Events, Log: a.engine, Logger: a.log, Metrics: a.metrics,
+		Subscribers: func(ch channel.ID) int { return a.hub.Subscribers(ch) },
+		Debounce:    c.Debounce, Timeout: c.Timeout, RetryFor: c.RetryFor, MaxQueue: c.MaxQueue,
+	})
+}
+
+func (a *App) startWebhooks() error {
+	if a.webhook == nil {
+		return nil
+	}
+	if err := a.webhook.Start(); err != nil {
+		return err
+	}
+	a.telling = true
+	return nil
+}
+
+func (a *App) stopWebhooks(ctx context.Context) {
+	if a.telling {
+		a.webhook.Close(ctx)
+	}
+}
+
+// observer and teller are nil, and not a nil *Dispatcher, where nobody is told.
+func (a *App) observer() hub.Observer {
+	if a.webhook == nil {
+		return nil
+	}
+	return a.webhook
+}
+
+func (a *App) teller() pusher.Teller {
+	if a.webhook == nil {
+		return nil
+	}
+	return a.webhook
+}
