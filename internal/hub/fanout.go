@@ -29,6 +29,7 @@ const (
 type fanOut struct {
 	queue  []*broadcast
 	volley int      // so many of the queue are under way; 0: none
+	stale  int      // so many of the queue are for nobody: everybody had left after them
 	next   int      // the place in the list to go on at
 	end    int      // those from here on subscribed later
 	blocks [][]byte // the volley's frames in one piece, by Encoding.index
@@ -158,6 +159,7 @@ func (sh *Shard) slice(l *subscribers, alone bool) bool {
 func (sh *Shard) begin(l *subscribers) {
 	o := l.out
 	size := 0
+	sh.discard(o)
 	for o.volley < len(o.queue) && o.volley < maxVolleyEvents {
 		b := o.queue[o.volley]
 		pub := b.event.Publication
@@ -190,6 +192,19 @@ func (sh *Shard) begin(l *subscribers) {
 	o.began = time.Now()
 }
 
+// discard drops what was queued before the last subscriber left: who came
+// later has it from history, and it would not follow what they are sent.
+func (sh *Shard) discard(o *fanOut) {
+	for ; o.stale > 0 && len(o.queue) > 0; o.stale-- {
+		b := o.queue[0]
+		o.queue = append(o.queue[:0], o.queue[1:]...)
+		sh.hub.gate.release(b.share)
+		if b.then != nil {
+			b.then()
+		}
+	}
+}
+
 // finish gives back what the volley took of the gate.
 func (sh *Shard) finish(o *fanOut) {
 	released := int64(0)
@@ -199,6 +214,7 @@ func (sh *Shard) finish(o *fanOut) {
 	left := copy(o.queue, o.queue[o.volley:])
 	clear(o.queue[left:])
 	o.queue = o.queue[:left]
+	o.stale = max(o.stale-o.volley, 0)
 	o.volley = 0
 	clear(o.blocks)
 	sh.hub.gate.release(released)
@@ -273,7 +289,8 @@ func (sh *Shard) inSequence(l *subscribers, b *broadcast) bool {
 	sh.hub.count.Gaps.Inc()
 	l.epoch, l.last = b.event.Epoch, pub.Offset
 	for i := len(l.list) - 1; i >= 0; i-- {
-		if sub := l.list[i]; sub != nil && sub.positioned() {
+		// Who is still reading finds in history what is missing here.
+		if sub := l.list[i]; sub != nil && sub.positioned() && sub.reading == nil {
 			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)
 		}
 	}

@@ -190,3 +190,65 @@ func TestSlices(t *testing.T) {
 		t.Errorf("%d of the gate are not given back", used)
 	}
 }
+
+// A channel's subscribers on a shard may all leave and others come while
+// publications are on their way: what passes the shard by meanwhile is no gap.
+func TestComingAndGoingIsNoGap(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.Shards = 1 })
+	stay := h.connect("", nil)
+	h.mustSubscribe(stay, "a")
+	on(stay.session, func() {
+		sh := h.shards[0]
+		h.publish("a", "1")
+		sh.drain()
+		sh.deliver(true)
+		h.publish("a", "2") // in the mailbox when its subscriber leaves
+		stay.session.Unsubscribe("a")
+		sh.drain()
+		sh.deliver(true)
+	})
+	h.publish("a", "3") // nobody is there
+	h.mustSubscribe(stay, "a")
+	h.publish("a", "4")
+	h.settle()
+	if got := withoutJoins(stay.lines()); !slices.Equal(got, []string{"a 1 1", "a 4 4"}) {
+		t.Errorf("%q", got)
+	}
+	if n := h.count.Gaps.Value(); n != 0 {
+		t.Errorf("%d gaps", n)
+	}
+}
+
+// The same while a fan-out is under way, whose queue is for those who left.
+func TestLeavingAFanOutIsNoGap(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.Shards = 1 })
+	all := make([]*fakeConn, 2*sliceDeliveries)
+	for i := range all {
+		all[i] = h.connect("", nil)
+		h.mustSubscribe(all[i], "a")
+	}
+	on(all[0].session, func() {
+		sh := h.shards[0]
+		h.publish("a", "1")
+		sh.drain()
+		if sh.deliver(true) != 0 {
+			t.Error("the fan-out was not cut")
+		}
+		h.publish("a", "2")
+		sh.drain()
+		for _, c := range all {
+			c.session.Unsubscribe("a")
+		}
+	})
+	h.idle(all[0])
+	h.publish("a", "3")
+	h.mustSubscribe(all[0], "a")
+	h.publish("a", "4")
+	h.idle(all[0])
+	if got := withoutJoins(all[0].lines()); got[len(got)-1] != "a 4 4" {
+		t.Errorf("%q", got)
+	}
+	if n, used := h.count.Gaps.Value(), h.gate.used; n != 0 || used != 0 {
+		t.Errorf("%d gaps, %d of the gate not given back", n, used)
+	}
+}

@@ -23,17 +23,16 @@ func TestWheelAgainstList(t *testing.T) {
 	due := map[*Session]int64{}
 	for i := range timers {
 		timers[i] = &Session{}
-		timers[i].timer.owner = timers[i]
 	}
 	for range 5000 {
 		s := timers[rand.IntN(len(timers))]
 		switch rand.IntN(4) {
 		case 0:
-			w.disarm(&s.timer)
+			w.disarm(s)
 			delete(due, s)
 		default:
 			at := now + rand.Int64N(200_000)
-			w.arm(&s.timer, at)
+			w.arm(s, at)
 			due[s] = at
 		}
 		if wait := w.wait(now); len(due) > 0 && wait < 0 || len(due) == 0 && wait >= 0 {

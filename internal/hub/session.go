@@ -87,7 +87,6 @@ type Session struct {
 // in a form of the protocol's own; it is State until the protocol's Open.
 func (sh *Shard) Open(c Conn, e *Encoding, hello any) *Session {
 	s := &Session{shard: sh, conn: c, enc: e, State: hello}
-	s.timer.owner = s
 	s.place = int32(len(sh.sessions))
 	sh.sessions = append(sh.sessions, s)
 	sh.hub.count.Opened.Inc()
@@ -277,7 +276,7 @@ func (s *Session) Disconnect(d Disconnect) {
 		rest = s.out.frames[0].bytes[s.out.head:]
 	}
 	s.end(d)
-	s.shard.wheel.arm(&s.timer, s.shard.now+closeTimeout.Milliseconds())
+	s.shard.wheel.arm(s, s.shard.now+closeTimeout.Milliseconds())
 	if s.enc.parting != nil {
 		d = s.enc.parting.Farewell(d)
 	}
@@ -295,7 +294,7 @@ func (s *Session) Closed(err error) {
 	}
 	s.end(DisconnectClosed)
 	s.shard.forget(s)
-	s.shard.wheel.disarm(&s.timer)
+	s.shard.wheel.disarm(s)
 	s.enc.open.Add(-1)
 	s.shard.hub.Release()
 }
@@ -306,7 +305,7 @@ func (s *Session) end(d Disconnect) {
 		return
 	}
 	s.ended = true
-	s.shard.wheel.disarm(&s.timer)
+	s.shard.wheel.disarm(s)
 	for len(s.subs) > 0 {
 		s.removeSubscription(s.subs[len(s.subs)-1])
 	}
@@ -363,7 +362,7 @@ func (s *Session) arm() {
 	for _, sub := range s.subs {
 		earlier(sub.deadline())
 	}
-	s.shard.wheel.arm(&s.timer, due)
+	s.shard.wheel.arm(s, due)
 }
 
 // deadline is when the session has to end; 0: never.

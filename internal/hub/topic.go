@@ -163,6 +163,10 @@ func (l *subscribers) remove(sub *subscription) {
 	if l.out != nil {
 		l.list[sub.place] = nil
 		l.holes++
+		if l.empty() { // what is published from here on does not come here
+			l.epoch, l.last = "", 0
+			l.out.stale = len(l.out.queue)
+		}
 		return
 	}
 	end := len(l.list) - 1
@@ -177,6 +181,7 @@ func (l *subscribers) remove(sub *subscription) {
 // settle closes the holes that a fan-out left.
 func (l *subscribers) settle() {
 	if l.holes == 0 {
+		l.forget() // a publication on its way to those who left has come through
 		return
 	}
 	n := 0

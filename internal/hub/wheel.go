@@ -5,10 +5,10 @@ package hub
 // Unix milliseconds; a timer fires at the first turn at or after its time,
 // rounded up to wheelTick.
 type wheel struct {
-	slots [wheelSlots]*timer
+	slots [wheelSlots]*Session
 	tick  int64 // the last tick whose slot was visited
 	count int
-	fired []*timer // scratch of visit
+	fired []*Session // scratch of visit
 }
 
 const (
@@ -16,43 +16,45 @@ const (
 	wheelSlots = 1024 // one round is 65.5 s; longer timers stay for several
 )
 
-// timer is embedded in its owner; the zero value is disarmed.
+// timer is a session's; the zero value is disarmed. It links sessions, not
+// timers: a way back to its owner would cost every session a pointer.
 type timer struct {
 	due        int64
-	next, prev *timer
-	owner      *Session
+	next, prev *Session
 	slot       int16
 	armed      bool
 }
 
 func newWheel(now int64) *wheel { return &wheel{tick: now / wheelTick} }
 
-// arm sets t to fire at due, moving it if it is armed.
-func (w *wheel) arm(t *timer, due int64) {
-	w.disarm(t)
+// arm sets the session's timer to fire at due, moving it if it is armed.
+func (w *wheel) arm(s *Session, due int64) {
+	w.disarm(s)
+	t := &s.timer
 	t.due = due
 	tick := max((due+wheelTick-1)/wheelTick, w.tick+1)
 	t.slot = int16(tick % wheelSlots)
 	t.next = w.slots[t.slot]
 	if t.next != nil {
-		t.next.prev = t
+		t.next.timer.prev = s
 	}
-	w.slots[t.slot] = t
+	w.slots[t.slot] = s
 	t.armed = true
 	w.count++
 }
 
-func (w *wheel) disarm(t *timer) {
+func (w *wheel) disarm(s *Session) {
+	t := &s.timer
 	if !t.armed {
 		return
 	}
 	if t.prev != nil {
-		t.prev.next = t.next
+		t.prev.timer.next = t.next
 	} else {
 		w.slots[t.slot] = t.next
 	}
 	if t.next != nil {
-		t.next.prev = t.prev
+		t.next.timer.prev = t.prev
 	}
 	t.next, t.prev, t.armed = nil, nil, false
 	w.count--
@@ -70,16 +72,16 @@ func (w *wheel) advance(now int64, fire func(*Session)) {
 	w.tick = max(w.tick, target)
 }
 
-func (w *wheel) visit(t *timer, now int64, fire func(*Session)) {
-	for ; t != nil; t = t.next {
-		if t.due <= now {
-			w.fired = append(w.fired, t)
+func (w *wheel) visit(s *Session, now int64, fire func(*Session)) {
+	for ; s != nil; s = s.timer.next {
+		if s.timer.due <= now {
+			w.fired = append(w.fired, s)
 		}
 	}
-	for _, t := range w.fired {
-		if t.armed && t.due <= now { // an earlier fire may have changed it
-			w.disarm(t)
-			fire(t.owner)
+	for _, s := range w.fired {
+		if s.timer.armed && s.timer.due <= now { // an earlier fire may have changed it
+			w.disarm(s)
+			fire(s)
 		}
 	}
 	clear(w.fired)
