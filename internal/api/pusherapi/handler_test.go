@@ -165,9 +165,11 @@ func TestRequests(t *testing.T) {
 		}},
 		{name: "one channel", path: "/events", body: `{"name":"e","data":"{}","channel":"a"}`, status: 200, want: "{}", asked: []string{`publish default/a e {} except=""`}},
 		{name: "to a user", path: "/events", body: `{"name":"e","data":"{}","channels":["#server-to-user-a:b"]}`, status: 200, want: "{}", asked: []string{`publish default/#server-to-user-a:b e {} except=""`}},
-		{name: "event with info", path: "/events", body: `{"name":"e","data":"1","channels":["a","presence-b"],"info":"user_count,subscription_count"}`, hub: fakeHub{count: 3}, status: 200,
+		{
+			name: "event with info", path: "/events", body: `{"name":"e","data":"1","channels":["a","presence-b"],"info":"user_count,subscription_count"}`, hub: fakeHub{count: 3}, status: 200,
 			want:  `{"channels":{"a":{"subscription_count":3},"presence-b":{"user_count":4,"subscription_count":3}}}`,
-			asked: []string{`publish default/a e 1 except=""`, `publish default/presence-b e 1 except=""`, "stats default/presence-b"}},
+			asked: []string{`publish default/a e 1 except=""`, `publish default/presence-b e 1 except=""`, "stats default/presence-b"},
+		},
 		{name: "no name", path: "/events", body: `{"data":"1","channels":["a"]}`, status: 400, want: "name must have 1 to 200 bytes"},
 		{name: "long name", path: "/events", body: `{"name":"` + strings.Repeat("x", 201) + `","data":"1","channels":["a"]}`, status: 400, want: "name must have"},
 		{name: "a name of the protocol", path: "/events", body: `{"name":"pusher:error","data":"1","channels":["a"]}`, status: 400, want: "must not begin"},

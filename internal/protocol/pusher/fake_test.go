@@ -134,8 +134,11 @@ func wishes(r *hub.SubscribeRequest) (text string) {
 		name string
 		on   bool
 	}{
-		{"live", r.Live}, {"latest", r.Latest}, {"members", r.Members && r.MaxMembers == MaxMembers},
-		{"users", r.Users && r.JoinLeave}, {"count", r.Count},
+		{"live", r.Live},
+		{"latest", r.Latest},
+		{"members", r.Members && r.MaxMembers == MaxMembers},
+		{"users", r.Users && r.JoinLeave},
+		{"count", r.Count},
 	} {
 		if wish.on {
 			text += " +" + wish.name
