@@ -162,7 +162,7 @@ func (s *sender) call(ctx context.Context, pubs []*engine.Publication, end engin
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // only its status counts
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return fmt.Errorf("answered with status %d", res.StatusCode)

@@ -62,8 +62,9 @@ func SessionID(socket string) (string, error) {
 	var id uuid.UUID
 	for i, part := range []string{high, low} {
 		n, err := strconv.ParseUint(part, 10, 64)
-		if err != nil {
-			return uuid.Nil.String(), nil
+		if errors.Is(err, strconv.ErrRange) {
+			id = uuid.Nil
+			break
 		}
 		binary.BigEndian.PutUint64(id[8*i:], n)
 	}

@@ -96,14 +96,20 @@ func (p *Protocol) Open(s *hub.Session) {
 	c.open(hello)
 }
 
+// of is what Open has made of a session.
+func of(s *hub.Session) *client {
+	c, _ := s.State.(*client)
+	return c
+}
+
 // Receive implements hub.Protocol.
-func (*Protocol) Receive(s *hub.Session, msg []byte) { s.State.(*client).receive(msg) }
+func (*Protocol) Receive(s *hub.Session, msg []byte) { of(s).receive(msg) }
 
 // Ping implements hub.Protocol.
-func (*Protocol) Ping(s *hub.Session) { s.State.(*client).ping() }
+func (*Protocol) Ping(s *hub.Session) { of(s).ping() }
 
 // Tell implements hub.Protocol.
-func (*Protocol) Tell(s *hub.Session, n hub.Notice) { s.State.(*client).tell(n) }
+func (*Protocol) Tell(s *hub.Session, n hub.Notice) { of(s).tell(n) }
 
 // Farewell implements hub.Parting.
 func (*Protocol) Farewell(d hub.Disconnect) hub.Disconnect { return farewell(d) }
