@@ -38,6 +38,8 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
+	http2Silence      = 30 * time.Second // of a peer, until it is asked for a sign of life
+	http2Patience     = 10 * time.Second // for the answer
 )
 
 // New builds a server and begins to listen; nothing is answered before Run.
@@ -86,6 +88,7 @@ func (a *App) build(version string) (err error) {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: http2Silence, PingTimeout: http2Patience, WriteByteTimeout: http2Silence},
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
@@ -136,8 +139,8 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
 	defer cancel()
-	a.stop()
 	hubErr := a.hub.Shutdown(ctx)
+	a.stop() // not sooner: a response that carries a session would take it for the client's end
 	httpErr := a.server.Shutdown(ctx)
 	if httpErr != nil {
 		httpErr = errors.Join(fmt.Errorf("requests were still under way: %w", httpErr), a.server.Close())

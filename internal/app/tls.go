@@ -30,9 +30,13 @@ func (a *App) secure(l net.Listener) (net.Listener, error) {
 	if err != nil {
 		return l, fmt.Errorf("tls: %w", err)
 	}
+	protocols := []string{"http/1.1"}
+	if a.cfg.TLS.HTTP2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
 	return transport.TLSListener(l, &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
+		NextProtos:   protocols,
 	}), nil
 }

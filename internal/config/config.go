@@ -94,6 +94,7 @@ type Channel struct {
 type TLS struct {
 	CertFile string `koanf:"cert_file"` // certificate chain, PEM
 	KeyFile  string `koanf:"key_file"`  // its private key, PEM
+	HTTP2    bool   `koanf:"http2"`     // offer HTTP/2: a browser then has any number of streams over plain HTTP open at once and not six, and each costs a goroutine here; WebSockets stay with HTTP/1.1
 }
 
 // Store are the settings of history.
@@ -130,6 +131,7 @@ func Default() Config {
 		Webhook: Webhook{
 			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,
 		},
+		TLS:   TLS{HTTP2: true},
 		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
 		Log:   Log{Level: "info", Format: "text"},
 	}

@@ -77,12 +77,18 @@ type mode struct {
 	tls        bool
 	goroutines bool
 	writer     bool // the connection cannot be taken from net/http
+	http2      bool
 }
 
 func modes() []mode {
-	list := []mode{{"goroutines", false, true, false}, {"goroutines, TLS", true, true, false}, {"response writer", false, true, true}}
+	list := []mode{
+		{name: "goroutines", goroutines: true},
+		{name: "goroutines, TLS", goroutines: true, tls: true},
+		{name: "response writer", goroutines: true, writer: true},
+		{name: "HTTP/2", goroutines: true, tls: true, writer: true, http2: true},
+	}
 	if _, portable := transport.New(transport.Options{}).(*transport.Goroutines); !portable {
-		list = append(list, mode{"loop", false, false, false}, mode{"loop, TLS", true, false, false})
+		list = append(list, mode{name: "loop"}, mode{name: "loop, TLS", tls: true})
 	}
 	return list
 }
@@ -169,10 +175,15 @@ func (f *fixture) listen(h http.Handler) {
 		cert.StartTLS()
 		f.tls = &tls.Config{RootCAs: cert.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"}
 		transportOf.TLSClientConfig = f.tls
-		ln = transport.TLSListener(ln, &tls.Config{Certificates: cert.TLS.Certificates})
+		server := &tls.Config{Certificates: cert.TLS.Certificates}
+		if f.mode.http2 {
+			server.NextProtos = []string{"h2"}
+			transportOf.ForceAttemptHTTP2 = true
+		}
+		ln = transport.TLSListener(ln, server)
 		cert.Close()
 	}
-	if inner := h; f.mode.writer {
+	if inner := h; f.mode.writer && !f.mode.http2 {
 		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { inner.ServeHTTP(captive{w}, r) })
 	}
 	f.client = &http.Client{Transport: transportOf, Timeout: patience}

@@ -21,8 +21,8 @@ func TestStream(t *testing.T) {
 		if r.StatusCode != http.StatusOK || r.Header.Get("X-Accel-Buffering") != "no" || !strings.Contains(r.Header.Get("Cache-Control"), "no-transform") {
 			t.Fatalf("%d %v", r.StatusCode, r.Header)
 		}
-		if got := r.line(); got != "hello" {
-			t.Fatalf("%q", got)
+		if got := r.line(); got != "hello" || (r.ProtoMajor == 2) != f.mode.http2 {
+			t.Fatalf("%q by %s", got, r.Proto)
 		}
 		s := <-f.proto.opened
 		long := strings.Repeat("y", 40<<10)
