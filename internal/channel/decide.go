@@ -24,7 +24,7 @@ type Decision struct {
 // grant, what the subscription's own grant allows, the channel's Kind, then the
 // namespace's flags. Nothing is allowed by default.
 func Decide(r Request) Decision {
-	if match(r.Identity.Grants.Deny, r.Channel, r.Op) {
+	if r.Identity.Grants.denies(r.Channel, r.Op) {
 		return Decision{false, "denied by a grant of the identity"}
 	}
 	if r.Op == Subscribe {
@@ -35,7 +35,7 @@ func Decide(r Request) Decision {
 			return Decision{false, "a private channel needs a subscription token"}
 		}
 	}
-	if match(r.Identity.Grants.Allow, r.Channel, r.Op) {
+	if r.Identity.Grants.allows(r.Channel, r.Op) {
 		return Decision{true, "allowed by a grant of the identity"}
 	}
 	if r.Subscribed && r.Op != 0 && r.Granted&r.Op == r.Op {

@@ -22,7 +22,7 @@ var (
 	forNobody = &SubscriptionGrant{Channel: "room"}
 )
 
-func allowing(ch string, ops Op) Grants { return Grants{Allow: []Grant{{ch, ops}}} }
+func allowing(ch string, ops Op) Grants { return Grants{Allow: []Grant{{Channel: ch, Ops: ops}}} }
 
 func (i Identity) with(g Grants) Identity {
 	i.Grants = g
@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 		histSub      = Options{AllowHistoryForSubscriber: true}
 		histAll      = Options{AllowHistoryForClient: true, AllowHistoryForAnonymous: true}
 	)
-	denied := user.with(Grants{Deny: []Grant{{"room", all}}, Allow: []Grant{{"room", all}}})
+	denied := user.with(Grants{Deny: []Grant{{Channel: "room", Ops: all}}, Allow: []Grant{{Channel: "room", Ops: all}}})
 	tests := []struct {
 		name       string
 		op         Op
@@ -133,7 +133,7 @@ func TestDecide(t *testing.T) {
 		{name: "denied and granted", op: Publish, options: pubBoth, identity: denied, subscribed: true, rule: ruleDenied},
 		{name: "denied with token", op: Subscribe, options: subscribe, identity: denied, token: forAnn, rule: ruleDenied},
 		{name: "denied elsewhere", op: Subscribe, channel: "hall", options: subscribe, identity: denied, allowed: true, rule: "allow_subscribe_for_client"},
-		{name: "denied something else", op: Subscribe, options: subscribe, identity: user.with(Grants{Deny: []Grant{{"room", Publish}}}), allowed: true, rule: "allow_subscribe_for_client"},
+		{name: "denied something else", op: Subscribe, options: subscribe, identity: user.with(Grants{Deny: []Grant{{Channel: "room", Ops: Publish}}}), allowed: true, rule: "allow_subscribe_for_client"},
 		{name: "nothing set but deny", op: Presence, options: none, identity: denied, rule: ruleDenied},
 	}
 	for _, tt := range tests {

@@ -10,6 +10,9 @@ import (
 var (
 	ErrTokenInvalid = errors.New("invalid token")
 	ErrTokenExpired = errors.New("token expired")
+	// ErrTokenKeys says that the token cannot be judged yet: its key has still to be
+	// fetched. The client should try again.
+	ErrTokenKeys = errors.New("the keys of tokens are being fetched")
 )
 
 // Identity is who a session speaks for.
@@ -49,28 +52,6 @@ func (o Op) String() string {
 		return "history"
 	}
 	return "unknown"
-}
-
-// Grant allows or denies operations on the channel it names exactly.
-type Grant struct {
-	Channel string
-	Ops     Op
-}
-
-// Grants are what an Identity brings along, beyond its namespace's flags.
-// Deny is asked first.
-type Grants struct {
-	Deny  []Grant
-	Allow []Grant
-}
-
-func match(list []Grant, name string, op Op) bool {
-	for i := range list {
-		if list[i].Ops&op != 0 && list[i].Channel == name {
-			return true
-		}
-	}
-	return false
 }
 
 // SubscriptionGrant is what a subscription token or a signature says: its bearer
