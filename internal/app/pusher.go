@@ -8,6 +8,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
 	"github.com/fanfare-push/fanfare/internal/transport"
+	"github.com/fanfare-push/fanfare/internal/transport/httpstream"
 	"github.com/fanfare-push/fanfare/internal/transport/websocket"
 )
 
@@ -32,6 +33,28 @@ func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
 	}
 	mux.Handle("/app/{key}", socket)
 	mux.Handle(pusherapi.Prefix, a.pusherAPI())
+	return a.pusherXHR(mux, protocol, origins)
+}
+
+// pusherXHR adds what pusher-js falls back to where WebSocket is blocked.
+func (a *App) pusherXHR(mux *http.ServeMux, protocol *pusher.Protocol, origins *transport.Origins) error {
+	x, err := httpstream.NewXHR(httpstream.XHRConfig{
+		Config: httpstream.Config{
+			Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics,
+			Hello:   func(r *http.Request) (any, error) { return pusherHello(r), nil },
+			MaxBody: int(a.cfg.Client.MaxMessageSize), BodyTimeout: a.cfg.Client.ConnectTimeout, MaxHandshakes: a.cfg.Client.MaxHandshakes,
+		},
+		Protocol:  protocol,
+		Streaming: metrics.Via{Protocol: metrics.Pusher, Transport: metrics.XHRStreaming},
+		Polling:   metrics.Via{Protocol: metrics.Pusher, Transport: metrics.XHRPolling},
+	})
+	if err != nil {
+		return err
+	}
+	const path = "/pusher/app/{key}/{server}/{session}/"
+	mux.Handle(path+"xhr_streaming", x.Streaming())
+	mux.Handle(path+"xhr", x.Polling())
+	mux.Handle(path+"xhr_send", x.Send())
 	return nil
 }
 

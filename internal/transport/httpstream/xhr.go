@@ -1,0 +1,239 @@
+package httpstream
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/transport"
+)
+
+// XHR carries sessions in many responses, one after the other, in the form that
+// pusher-js falls back to where WebSocket is blocked (its source,
+// core/http/http_socket.ts). The client makes up the session's id; each request
+// names it. A response is a stream, or with polling whatever there is at the
+// moment, in lines of ASCII:
+//
+//	o              the session is open
+//	a["…"]         messages
+//	h              is the client there?
+//	c[code,"…"]    the session has ended
+//
+// What the client says comes in requests of its own, a JSON array of texts each;
+// an empty one says that it is there. The client leaves a stream after 262,144
+// characters and asks for another one. No more than that is written to one, so
+// that nothing is lost between two; this is why it is all ASCII.
+type XHR struct {
+	cfg       Config
+	streaming *hub.Encoding
+	polling   *hub.Encoding
+
+	handshakes                                      atomic.Int64
+	refusedOrigin, refusedHandshake, handshakeLimit *metrics.Counter
+
+	mu       sync.Mutex
+	sessions map[string]*carrier
+}
+
+// XHRConfig is what an XHR is made of. Hub, Engine and Protocol of Config and
+// Protocol are required; Hello tells the protocol of the request that opens a
+// session.
+type XHRConfig struct {
+	Config
+	Protocol           hub.Protocol
+	Streaming, Polling metrics.Via
+}
+
+// Limits of XHR.
+const (
+	// xhrStream is how many characters a client takes from one stream.
+	xhrStream = 256 << 10
+	// xhrWindow is how long a session is kept without a response.
+	xhrWindow = 10 * time.Second
+	// maxXHRSession is the longest id that a client can make up.
+	maxXHRSession = 64
+	// maxXHRHeld is how many bytes wait for a session that takes no messages.
+	maxXHRHeld = 1 << 20
+)
+
+// NewXHR makes an XHR and registers its encodings with the hub.
+func NewXHR(cfg XHRConfig) (*XHR, error) {
+	if cfg.Hub == nil || cfg.Engine == nil || cfg.Protocol == nil || cfg.Hello == nil {
+		return nil, errors.New("httpstream: Hub, Engine, Protocol and Hello are required")
+	}
+	cfg.setDefaults()
+	return &XHR{
+		cfg:              cfg.Config,
+		streaming:        cfg.Hub.NewEncoding(cfg.Protocol, xhrFraming{}, cfg.Streaming),
+		polling:          cfg.Hub.NewEncoding(cfg.Protocol, xhrFraming{}, cfg.Polling),
+		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
+		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
+		handshakeLimit:   cfg.Metrics.Drops.Of(metrics.DropHandshakeLimit),
+		sessions:         make(map[string]*carrier),
+	}, nil
+}
+
+// Streaming answers with a stream; the request's path has the values key, server
+// and session.
+func (x *XHR) Streaming() http.Handler { return x.receive(x.streaming) }
+
+// Polling answers with what there is, once there is something.
+func (x *XHR) Polling() http.Handler { return x.receive(x.polling) }
+
+// Send takes what a client says.
+func (x *XHR) Send() http.Handler { return http.HandlerFunc(x.send) }
+
+// sessionOf is what the client calls its session; "": it cannot be called so.
+func sessionOf(r *http.Request) string {
+	server, session := r.PathValue("server"), r.PathValue("session")
+	if server == "" || session == "" || len(server)+len(session) > maxXHRSession {
+		return ""
+	}
+	return r.PathValue("key") + "/" + server + "/" + session
+}
+
+func (x *XHR) receive(enc *hub.Encoding) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin, ok := admit(w, r, x.cfg.Origins, []string{http.MethodPost}, x.refusedOrigin, x.refusedHandshake)
+		if !ok {
+			return
+		}
+		id := sessionOf(r)
+		if id == "" {
+			x.refusedHandshake.Inc()
+			(&refusal{http.StatusNotFound, codeBadRequest, "there can be no such session"}).write(w, origin)
+			return
+		}
+		if x.handshakes.Add(1) > int64(x.cfg.MaxHandshakes) {
+			x.handshakes.Add(-1)
+			x.handshakeLimit.Inc()
+			x.unavailable(w, origin, "too many connections at once")
+			return
+		}
+		c, fresh, err := x.session(id, enc, r)
+		if err != nil {
+			x.handshakes.Add(-1)
+			x.unavailable(w, origin, err.Error())
+			return
+		}
+		if err := x.open(w, r, c, origin); err != nil {
+			x.handshakes.Add(-1)
+			if fresh {
+				c.shard.Post(c.abandon)
+			}
+			x.cfg.Log.Debug("stream failed", "remote", r.RemoteAddr, "error", err)
+		}
+	})
+}
+
+func (x *XHR) unavailable(w http.ResponseWriter, origin, why string) {
+	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+	(&refusal{http.StatusServiceUnavailable, codeTooMany, why}).write(w, origin)
+}
+
+// session finds a session, or makes one that is open once its first response is.
+func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier, fresh bool, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if c := x.sessions[id]; c != nil {
+		return c, false, nil
+	}
+	shard, err := x.cfg.Hub.Pick()
+	if err != nil {
+		return nil, false, err
+	}
+	hello, err := x.cfg.Hello(r)
+	if err != nil {
+		x.cfg.Hub.Release()
+		return nil, false, err
+	}
+	c = &carrier{xhr: x, id: id, shard: shard, enc: enc, polls: enc == x.polling, hello: hello, remote: r.RemoteAddr}
+	x.sessions[id] = c
+	return c, true, nil
+}
+
+func (x *XHR) find(id string) *carrier {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sessions[id]
+}
+
+func (x *XHR) remove(c *carrier) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sessions[c.id] == c {
+		delete(x.sessions, c.id)
+	}
+}
+
+// open begins a response: on the shard's loop where it is a stream and its
+// connection can be taken from net/http, otherwise here.
+func (x *XHR) open(w http.ResponseWriter, r *http.Request, c *carrier, origin string) error {
+	const contentType = "application/javascript; charset=UTF-8"
+	a := &answer{carrier: c, polls: c.polls}
+	if r.ProtoMajor == 1 && !c.polls {
+		nc, buf, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			early, err := buf.Reader.Peek(buf.Reader.Buffered())
+			if err == nil {
+				err = transport.LimitSilence(nc, x.cfg.Silence)
+			}
+			if err != nil {
+				return errors.Join(err, nc.Close())
+			}
+			// The end of the connection ends the body (RFC 9112, 6.3).
+			a.opening = &wire{contentType: contentType, origin: origin}
+			return x.cfg.Engine.Adopt(c.shard, nc, early, a.open)
+		}
+		if !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+	}
+	s := newWriter(w, r, c.shard, header(contentType, origin), header(jsonType, origin))
+	a.opening = s
+	s.run(a.open)
+	return nil
+}
+
+func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
+	origin, ok := admit(w, r, x.cfg.Origins, []string{http.MethodPost}, x.refusedOrigin, x.refusedHandshake)
+	if !ok {
+		return
+	}
+	if fault := x.take(w, r); fault != nil {
+		fault.write(w, origin)
+		return
+	}
+	for name, values := range header(jsonType, origin) {
+		if name != "Content-Type" {
+			w.Header()[name] = values
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
+	c := x.find(sessionOf(r))
+	if c == nil {
+		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+	}
+	body, fault := readBody(w, r, x.cfg.MaxBody, x.cfg.BodyTimeout)
+	if fault != nil {
+		x.refusedHandshake.Inc()
+		return fault
+	}
+	var said []string
+	if json.Unmarshal(body, &said) != nil {
+		x.refusedHandshake.Inc()
+		return &refusal{http.StatusBadRequest, codeBadRequest, "the body must be a JSON array of texts"}
+	}
+	c.shard.Post(func() { c.hear(said) })
+	return nil
+}
