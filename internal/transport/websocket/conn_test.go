@@ -46,42 +46,43 @@ func TestFrameSequences(t *testing.T) {
 	type exchange struct {
 		name string
 		send []string
-		want []string // first byte and payload
-		code int      // of the close frame that ends it; 0: none
+		want []string                                        // first byte and payload
+		code int                                             // of the close frame that ends it; 0: none
+		mode func(*testing.T, func(*Config), func(*fixture)) // nil: eachMode
 	}
 	f1 := func(first byte, payload string) string { return string(masked(first, payload)) }
 	wText := func(s string) string { return string([]byte{fin | txt}) + s }
 	unmaskedText := string(AppendFrame(nil, OpText, []byte("x")))
 	tests := []exchange{
-		{"fragments", []string{f1(txt, "a"), f1(cont, "b"), f1(fin|cont, "c")}, []string{wText("abc")}, 0},
-		{"empty fragments", []string{f1(txt, ""), f1(cont, ""), f1(fin|cont, "")}, []string{wText("")}, 0},
-		{"ping between fragments", []string{f1(txt, "a"), f1(fin|opPing, "p"), f1(fin|cont, "c")}, []string{string([]byte{fin | opPong}) + "p", wText("ac")}, 0},
-		{"pong is ignored", []string{f1(fin|opPong, "p"), f1(fin|txt, "a")}, []string{wText("a")}, 0},
-		{"character across fragments", []string{f1(txt, "\xe2\x82"), f1(fin|cont, "\xac")}, []string{wText("€")}, 0},
-		{"RSV1 without deflate", []string{f1(fin|bitRSV1|txt, "a")}, nil, 1002},
-		{"RSV2", []string{f1(fin|0x20|txt, "a")}, nil, 1002},
-		{"reserved opcode", []string{f1(fin|3, "a")}, nil, 1002},
-		{"reserved control", []string{f1(fin|0xb, "a")}, nil, 1002},
-		{"fragmented control", []string{f1(opPing, "a")}, nil, 1002},
-		{"long control", []string{f1(fin|opPing, strings.Repeat("x", 126))}, nil, 1002},
-		{"not masked", []string{unmaskedText}, nil, 1002},
-		{"continuation of nothing", []string{f1(fin|cont, "a")}, nil, 1002},
-		{"message within a message", []string{f1(txt, "a"), f1(fin|txt, "b")}, nil, 1002},
-		{"length not shortest, 16", []string{"\x81\xfe\x00\x05\x00\x00\x00\x00hello"}, nil, 1002},
-		{"length not shortest, 64", []string{"\x81\xff\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00"}, nil, 1002},
-		{"not UTF-8", []string{f1(fin|txt, "a\xffb")}, nil, 1007},
-		{"not UTF-8, before the frame is whole", []string{string(masked(fin|txt, "a\xff"+strings.Repeat("b", 1000))[:20])}, nil, 1007},
-		{"surrogate", []string{f1(txt, "\xed\xa0"), f1(fin|cont, "\x80")}, nil, 1007},
-		{"ends within a character", []string{f1(txt, "a"), f1(fin|cont, "\xe2\x82")}, nil, 1007},
-		{"too big", []string{f1(fin|bin, strings.Repeat("x", DefaultMaxMessage+1))}, nil, 1009},
-		{"too big by its header", []string{"\x82\xff\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00"}, nil, 1009},
-		{"too big in fragments", []string{f1(bin, strings.Repeat("x", DefaultMaxMessage)), f1(fin|cont, "x")}, nil, 1009},
-		{"close", []string{f1(fin|opClose, "\x03\xe8bye")}, nil, 1000},
-		{"close with a code of ours", []string{f1(fin|opClose, "\x0f\xa0")}, nil, 4000},
-		{"close of one byte", []string{f1(fin|opClose, "\x03")}, nil, 1002},
-		{"close with a code that is none", []string{f1(fin|opClose, "\x03\xed")}, nil, 1002},
-		{"close with a reason that is not UTF-8", []string{f1(fin|opClose, "\x03\xe8\xff")}, nil, 1007},
-		{"close after messages", []string{f1(fin|txt, "a"), f1(fin|txt, "b"), f1(fin|opClose, "\x03\xe8")}, []string{wText("a"), wText("b")}, 1000},
+		{"fragments", []string{f1(txt, "a"), f1(cont, "b"), f1(fin|cont, "c")}, []string{wText("abc")}, 0, nil},
+		{"empty fragments", []string{f1(txt, ""), f1(cont, ""), f1(fin|cont, "")}, []string{wText("")}, 0, nil},
+		{"ping between fragments", []string{f1(txt, "a"), f1(fin|opPing, "p"), f1(fin|cont, "c")}, []string{string([]byte{fin | opPong}) + "p", wText("ac")}, 0, nil},
+		{"pong is ignored", []string{f1(fin|opPong, "p"), f1(fin|txt, "a")}, []string{wText("a")}, 0, nil},
+		{"character across fragments", []string{f1(txt, "\xe2\x82"), f1(fin|cont, "\xac")}, []string{wText("€")}, 0, nil},
+		{"RSV1 without deflate", []string{f1(fin|bitRSV1|txt, "a")}, nil, 1002, eachPlainMode},
+		{"RSV2", []string{f1(fin|0x20|txt, "a")}, nil, 1002, nil},
+		{"reserved opcode", []string{f1(fin|3, "a")}, nil, 1002, nil},
+		{"reserved control", []string{f1(fin|0xb, "a")}, nil, 1002, nil},
+		{"fragmented control", []string{f1(opPing, "a")}, nil, 1002, nil},
+		{"long control", []string{f1(fin|opPing, strings.Repeat("x", 126))}, nil, 1002, nil},
+		{"not masked", []string{unmaskedText}, nil, 1002, nil},
+		{"continuation of nothing", []string{f1(fin|cont, "a")}, nil, 1002, nil},
+		{"message within a message", []string{f1(txt, "a"), f1(fin|txt, "b")}, nil, 1002, nil},
+		{"length not shortest, 16", []string{"\x81\xfe\x00\x05\x00\x00\x00\x00hello"}, nil, 1002, nil},
+		{"length not shortest, 64", []string{"\x81\xff\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00"}, nil, 1002, nil},
+		{"not UTF-8", []string{f1(fin|txt, "a\xffb")}, nil, 1007, nil},
+		{"not UTF-8, before the frame is whole", []string{string(masked(fin|txt, "a\xff"+strings.Repeat("b", 1000))[:20])}, nil, 1007, nil},
+		{"surrogate", []string{f1(txt, "\xed\xa0"), f1(fin|cont, "\x80")}, nil, 1007, nil},
+		{"ends within a character", []string{f1(txt, "a"), f1(fin|cont, "\xe2\x82")}, nil, 1007, nil},
+		{"too big", []string{f1(fin|bin, strings.Repeat("x", DefaultMaxMessage+1))}, nil, 1009, nil},
+		{"too big by its header", []string{"\x82\xff\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00"}, nil, 1009, nil},
+		{"too big in fragments", []string{f1(bin, strings.Repeat("x", DefaultMaxMessage)), f1(fin|cont, "x")}, nil, 1009, nil},
+		{"close", []string{f1(fin|opClose, "\x03\xe8bye")}, nil, 1000, nil},
+		{"close with a code of ours", []string{f1(fin|opClose, "\x0f\xa0")}, nil, 4000, nil},
+		{"close of one byte", []string{f1(fin|opClose, "\x03")}, nil, 1002, nil},
+		{"close with a code that is none", []string{f1(fin|opClose, "\x03\xed")}, nil, 1002, nil},
+		{"close with a reason that is not UTF-8", []string{f1(fin|opClose, "\x03\xe8\xff")}, nil, 1007, nil},
+		{"close after messages", []string{f1(fin|txt, "a"), f1(fin|txt, "b"), f1(fin|opClose, "\x03\xe8")}, []string{wText("a"), wText("b")}, 1000, nil},
 	}
 	for _, tt := range tests {
 		for _, pieces := range []string{"whole", "by byte"} {
@@ -89,7 +90,11 @@ func TestFrameSequences(t *testing.T) {
 				continue
 			}
 			t.Run(tt.name+", "+pieces, func(t *testing.T) {
-				eachMode(t, nil, func(f *fixture) {
+				each := tt.mode
+				if each == nil {
+					each = eachMode
+				}
+				each(t, nil, func(f *fixture) {
 					t := f.t
 					p := f.dial(t, "", "")
 					sendAll(p, strings.Join(tt.send, ""), pieces == "by byte")
@@ -230,7 +235,7 @@ func (f *fixture) awaitSessions(t *testing.T, n int) {
 // Descriptors are used again at once by others; nothing of an old session may
 // reach a new one.
 func TestDescriptorReuse(t *testing.T) {
-	eachMode(t, nil, func(f *fixture) {
+	eachPlainMode(t, nil, func(f *fixture) {
 		t := f.t
 		var wg sync.WaitGroup
 		for w := range 4 {

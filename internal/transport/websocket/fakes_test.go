@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -72,18 +73,29 @@ type mode struct {
 	name       string
 	tls        bool
 	goroutines bool
+	deflate    bool // the client offers it, and compresses what it writes whole
 }
 
 func modes() []mode {
-	list := []mode{{"goroutines", false, true}, {"goroutines, TLS", true, true}}
+	list := []mode{{name: "goroutines", goroutines: true}, {name: "goroutines, TLS", tls: true, goroutines: true}}
 	if _, portable := transport.New(transport.Options{}).(*transport.Goroutines); !portable {
-		list = append(list, mode{"loop", false, false}, mode{"loop, TLS", true, false})
+		list = append(list, mode{name: "loop"}, mode{name: "loop, TLS", tls: true})
 	}
 	return list
 }
 
-// eachMode runs fn against a server of its own in every mode.
+// eachMode runs fn against a server of its own in every mode, with and without
+// deflate.
 func eachMode(t *testing.T, change func(*Config), fn func(f *fixture)) {
+	t.Helper()
+	eachPlainMode(t, change, fn)
+	for _, m := range modes() {
+		m.deflate = true
+		t.Run(m.name+", deflate", func(t *testing.T) { fn(newFixture(t, m, change)) })
+	}
+}
+
+func eachPlainMode(t *testing.T, change func(*Config), fn func(f *fixture)) {
 	t.Helper()
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) { fn(newFixture(t, m, change)) })
@@ -164,7 +176,8 @@ func (f *fixture) listen(t *testing.T, h http.Handler) {
 type peer struct {
 	t *testing.T
 	net.Conn
-	r *bufio.Reader
+	r       *bufio.Reader
+	deflate bool
 }
 
 func (f *fixture) connect(t *testing.T) net.Conn {
@@ -189,7 +202,11 @@ func (f *fixture) dial(t *testing.T, header, after string) *peer {
 	t.Helper()
 	p := &peer{t: t, Conn: f.connect(t)}
 	p.r = bufio.NewReader(p.Conn)
+	if f.mode.deflate {
+		header += offer
+	}
 	p.write([]byte(upgrade + header + "\r\n" + after))
+	p.deflate = f.mode.deflate
 	res, err := http.ReadResponse(p.r, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +220,9 @@ func (f *fixture) dial(t *testing.T, header, after string) *peer {
 
 func (p *peer) write(b []byte) {
 	p.t.Helper()
+	if p.deflate {
+		b = pressed(p.t, b)
+	}
 	if _, err := p.Write(b); err != nil {
 		p.t.Fatal(err)
 	}
@@ -241,8 +261,21 @@ func (p *peer) frame() (first byte, payload []byte, err error) {
 		return 0, nil, err
 	}
 	payload = make([]byte, n)
-	_, err = io.ReadFull(p.r, payload)
-	return h[0], payload, err
+	if _, err = io.ReadFull(p.r, payload); err != nil {
+		return 0, nil, err
+	}
+	if p.deflate && h[0]&bitRSV1 != 0 {
+		err = inflate(payload, 1<<20, false, func(b []byte) error { payload = bytes.Clone(b); return nil })
+	}
+	return h[0] &^ p.ignored(), payload, err
+}
+
+// ignored are bits of the first byte that say nothing new.
+func (p *peer) ignored() byte {
+	if p.deflate {
+		return bitRSV1
+	}
+	return 0
 }
 
 // expect reads frames, each written as first byte and payload.

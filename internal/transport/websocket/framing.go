@@ -39,3 +39,14 @@ func (f framing) AppendFrame(dst, payload []byte) []byte {
 	}
 	return AppendFrame(dst, f.op, payload)
 }
+
+// Echo sends a message back in the kind of frame, text or binary, that the last
+// one came in. It is for servers that test the transport by itself; protocols have
+// the kind that their Subprotocol says. Sessions of other transports panic.
+func Echo(s *hub.Session, msg []byte) {
+	c, ok := s.Conn().(*conn)
+	if !ok {
+		panic("websocket: Echo on a session of another transport")
+	}
+	s.SendFrame(framing{op: c.op, deflate: c.is(deflated)}.AppendFrame(nil, msg))
+}
