@@ -3,6 +3,7 @@ package hub
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -19,19 +20,45 @@ type broadcast struct {
 	share    int64       // of the gate, given back by each shard
 	from     uuid.UUID   // the session that it is about; a publication is not for it
 	then     func()      // what comes next in line is no event
-	frames   []onceBytes // by Encoding.index
-	payloads []onceBytes // by Encoding.protocol
+	frames   renderings // by Encoding.index
+	payloads renderings // by Encoding.protocol
 	changes  *changes    // for subscribers with delta; nil: there was none
 }
 
-type onceBytes struct {
+// renderings are those that somebody has asked for: of all that are possible one
+// or two, nearly always.
+type renderings struct{ head atomic.Pointer[rendering] }
+
+type rendering struct {
+	index int
+	next  *rendering // fixed once the rendering is in the list
 	once  sync.Once
 	bytes []byte
 }
 
+// of finds a rendering, or adds it.
+func (r *renderings) of(index int) *rendering {
+	var added *rendering
+	for {
+		head := r.head.Load()
+		for n := head; n != nil; n = n.next {
+			if n.index == index {
+				return n
+			}
+		}
+		if added == nil {
+			added = &rendering{index: index}
+		}
+		added.next = head
+		if r.head.CompareAndSwap(head, added) {
+			return added
+		}
+	}
+}
+
 // frameFor is the event as bytes on the wire, shared by all sessions.
 func (b *broadcast) frameFor(e *Encoding) []byte {
-	f := &b.frames[e.index]
+	f := b.frames.of(e.index)
 	f.once.Do(func() {
 		payload := b.payloadFor(e)
 		f.bytes = e.Framing.AppendFrame(make([]byte, 0, len(payload)+maxFrameOverhead), payload)
@@ -56,7 +83,7 @@ func (b *broadcast) frameOf(s *Session) []byte {
 func (s *Session) shares() bool { return s.enc.personal == nil || s.enc.personal.Shared(s) }
 
 func (b *broadcast) payloadFor(e *Encoding) []byte {
-	p := &b.payloads[e.protocol]
+	p := b.payloads.of(e.protocol)
 	p.once.Do(func() { p.bytes = e.Protocol.Append(nil, &b.event) })
 	return p.bytes
 }
@@ -108,10 +135,7 @@ func (h *Hub) broadcast(ch channel.ID, e Event, size int) {
 }
 
 func (h *Hub) newBroadcast(top *topic, e Event) *broadcast {
-	return &broadcast{
-		topic: top, event: e,
-		frames: make([]onceBytes, len(h.encodings)), payloads: make([]onceBytes, h.protocols),
-	}
+	return &broadcast{topic: top, event: e}
 }
 
 // size is about what a publication takes while it is kept.

@@ -182,7 +182,7 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	}
 	sh := h.shards[0]
 	top, _, _ := h.topics.find(channel.ID{App: channel.DefaultApp, Name: "plain:a"})
-	b := &broadcast{topic: top, event: Event{Kind: EventPublication, Channel: "plain:a", Publication: &engine.Publication{Data: []byte("1")}}, frames: make([]onceBytes, 1), payloads: make([]onceBytes, 1)}
+	b := &broadcast{topic: top, event: Event{Kind: EventPublication, Channel: "plain:a", Publication: &engine.Publication{Data: []byte("1")}}}
 	var perRun float64
 	on(conns[0].session, func() {
 		perRun = testing.AllocsPerRun(50, func() {
