@@ -32,6 +32,7 @@ func suites(pattern []string) []suite {
 		},
 		// A module of its own, with what the published Go SDK needs.
 		{dir: "test/sdk", argv: []string{"go", "test", "-json", "-race", "-count=1", "-timeout=5m", "./..."}, read: readGo},
+		{dir: "js", argv: []string{"node", "--test", "--test-reporter=../test/report/reporter.mjs"}, read: readNode},
 		{dir: "test/npm", argv: node, read: readNode},
 		{dir: "test/browser", argv: slices.Concat(node, []string{"--test-concurrency=1"}), read: readNode}, // one browser at a time
 	}
