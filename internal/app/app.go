@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/auth"
+	"github.com/fanfare-push/fanfare/internal/auth/jwks"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -29,6 +31,8 @@ type App struct {
 	hub       *hub.Hub
 	webhook   *webhook.Dispatcher // nil: nobody is told
 	telling   bool                // the webhook has started
+	verifier  *auth.Verifier
+	keys      *jwks.Set // nil: none are fetched
 	server    *http.Server
 	stop      context.CancelFunc // ends the streams of the page
 }
@@ -63,6 +67,9 @@ func (a *App) build(version string) (err error) {
 	}
 	namespaces, err := a.cfg.Namespaces()
 	if err != nil {
+		return err
+	}
+	if a.verifier, a.keys, err = NewVerifier(&a.cfg, a.log); err != nil {
 		return err
 	}
 	if a.engine, err = local.Open(a.engineConfig()); err != nil {
@@ -120,6 +127,8 @@ func (a *App) Run(ctx context.Context) error {
 	returning, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go a.returnMemory(returning)
+	fetching := a.fetchKeys(returning)
+	defer func() { cancel(); <-fetching }()
 	failed := make(chan error, 1)
 	go func() { failed <- a.server.Serve(a.listener) }()
 	select {
@@ -158,8 +167,10 @@ func (a *App) warn() {
 	if a.cfg.Dev {
 		return
 	}
-	if a.cfg.App.Secret == "" && !a.cfg.Client.AllowAnonymous {
-		a.log.Warn("no client can connect: set app.secret for tokens, or client.allow_anonymous")
+	t := &a.cfg.Tokens
+	noKey := a.cfg.App.Secret == "" && t.PreviousSecret == "" && len(t.SecretFiles)+len(t.PublicKeys) == 0 && t.JWKSURL == ""
+	if noKey && !a.cfg.Client.AllowAnonymous {
+		a.log.Warn("no client can connect: set app.secret or another key for tokens, or client.allow_anonymous")
 	}
 	if a.cfg.API.Key == "" {
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")

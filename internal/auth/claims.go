@@ -10,8 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/fanfare-push/fanfare/internal/channel"
 )
 
 // Limits of a token.
@@ -31,24 +29,47 @@ type claims struct {
 	Info                 json.RawMessage `json:"info,omitempty"`
 	B64Info              string          `json:"b64info,omitempty"`  // base64, instead of info
 	Channels             []string        `json:"channels,omitempty"` // of a connection token: subscribed at once
+	Caps                 capabilities    `json:"caps,omitempty"`     // of a connection token: grants
+	Allow                []string        `json:"allow,omitempty"`    // of a subscription token: what a subscriber may do beside
+
+	userClaim string // where the user stands; "": sub
+	user      string
 }
+
+// UnmarshalJSON reads the user from the claim that holds it.
+func (c *claims) UnmarshalJSON(b []byte) error {
+	type plain claims
+	if err := json.Unmarshal(b, (*plain)(c)); err != nil {
+		return err
+	}
+	if c.userClaim == "" {
+		c.user = c.Subject
+		return nil
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	var user *string
+	if json.Unmarshal(all[c.userClaim], &user) != nil || user == nil {
+		return fmt.Errorf("it has no claim %s that is text", c.userClaim)
+	}
+	c.user = *user
+	return nil
+}
+
+// errClaims is what Validate finds.
+var errClaims = errors.New("a claim is out of bounds")
 
 // Validate is called by the library after the signature has been verified.
 func (c *claims) Validate() error {
 	switch {
-	case len(c.Subject) > MaxUser:
-		return fmt.Errorf("sub has %d bytes, at most %d are allowed", len(c.Subject), MaxUser)
+	case len(c.user) > MaxUser:
+		return fmt.Errorf("%w: the user has %d bytes, at most %d are allowed", errClaims, len(c.user), MaxUser)
 	case c.ExpiresAt != nil && c.ExpiresAt.After(lastExpiry):
-		return errors.New("exp is out of range")
+		return fmt.Errorf("%w: exp", errClaims)
 	}
 	return nil
-}
-
-func (c *claims) expireAt() time.Time {
-	if c.ExpiresAt == nil {
-		return time.Time{}
-	}
-	return c.ExpiresAt.Time
 }
 
 // info is what others are shown, as JSON on one line; nil: nothing. Bytes that
@@ -79,52 +100,4 @@ func compact(info []byte) ([]byte, error) {
 		return nil, errNoJSON
 	}
 	return b.Bytes(), nil
-}
-
-// Token is what a new token says.
-type Token struct {
-	User     string    // "": anonymous
-	Channel  string    // "": a connection token, otherwise a subscription token for it
-	Info     []byte    // JSON shown to others; nil: none
-	IssuedAt time.Time // zero: not told
-	ExpireAt time.Time // zero: never
-}
-
-// ErrNoSecret says that there is nothing to sign with.
-var ErrNoSecret = errors.New("no secret to sign with")
-
-// Mint signs a token. Errors: ErrNoSecret, channel.ErrBadName, or what a
-// Verifier would not accept.
-func Mint(secret string, t Token) (string, error) {
-	if secret == "" {
-		return "", ErrNoSecret
-	}
-	info, err := compact(t.Info)
-	if err != nil {
-		return "", err
-	}
-	c := &claims{Channel: t.Channel, Info: info}
-	c.Subject = t.User
-	if !t.IssuedAt.IsZero() {
-		c.IssuedAt = jwt.NewNumericDate(t.IssuedAt)
-	}
-	if !t.ExpireAt.IsZero() {
-		c.ExpiresAt = jwt.NewNumericDate(t.ExpireAt)
-	}
-	if err := c.Validate(); err != nil {
-		return "", err
-	}
-	if t.Channel != "" {
-		if err := channel.CheckName(t.Channel); err != nil {
-			return "", err
-		}
-	}
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(secret))
-	if err != nil {
-		return "", fmt.Errorf("sign the token: %w", err)
-	}
-	if len(signed) > MaxToken {
-		return "", fmt.Errorf("the token has %d bytes, at most %d are allowed", len(signed), MaxToken)
-	}
-	return signed, nil
 }

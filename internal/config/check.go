@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fanfare-push/fanfare/internal/egress"
 )
 
 // check reports every setting that is out of its range or contradicts another.
@@ -38,6 +40,10 @@ func (c *Config) check() error {
 	add(c.Pusher.ActivityTimeout%time.Second == 0, "pusher.activity_timeout: %s must be whole seconds", c.Pusher.ActivityTimeout)
 	add(isPathSegment(c.App.ID), "app.id: %q must be letters, digits, - and _", c.App.ID)
 	add(isPathSegment(c.App.Key), "app.key: %q must be letters, digits, - and _", c.App.Key)
+	if c.Tokens.JWKSURL != "" {
+		err := egress.Check(c.Tokens.JWKSURL, c.Tokens.JWKSTrustedHosts)
+		add(err == nil, "tokens.jwks_url: %w; a host inside your network is named in tokens.jwks_trusted_hosts", err)
+	}
 	for _, target := range c.Webhook.URLs {
 		add(isWebURL(target), "webhook.urls: %q is none, it must begin with http:// or https://", target)
 	}

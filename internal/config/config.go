@@ -21,6 +21,7 @@ type Config struct {
 	MemoryReturn time.Duration `koanf:"memory_return" allow:"0s..1h"`     // how long connections must have neither come nor gone, after many did, before memory is given back to the system; 0: never
 
 	App     App     `koanf:"app"`
+	Tokens  Tokens  `koanf:"tokens"`
 	API     API     `koanf:"api"`
 	Pusher  Pusher  `koanf:"pusher"`
 	Webhook Webhook `koanf:"webhook"`
@@ -36,6 +37,23 @@ type App struct {
 	ID     string `koanf:"id"`     // names the App in the paths of Pusher's HTTP API; empty: the API knows none
 	Key    string `koanf:"key"`    // public; Pusher clients connect with it, and it begins the signatures made with `app.secret`; empty: none can connect
 	Secret Secret `koanf:"secret"` // signs the tokens of clients (HS256), and all that Pusher's libraries sign; empty: every token and signature is refused
+}
+
+// Tokens are the settings of clients' tokens; see [tokens.md](tokens.md).
+type Tokens struct {
+	PreviousSecret Secret   `koanf:"previous_secret"` // the `app.secret` of before: it verifies what it has signed, and signs nothing; empty: none
+	SecretFiles    []string `koanf:"secret_files"`    // files that hold further secrets, of 32 bytes at least: `kid=path`, or a path alone for tokens without `kid`
+	PublicKeys     []string `koanf:"public_keys"`     // PEM files of public keys or certificates (RSA, ECDSA, Ed25519): `kid=path`, or a path alone
+
+	JWKSURL          string        `koanf:"jwks_url"`                       // where an identity provider publishes its public keys (JSON Web Key Set); https only, at a public address, no redirects; empty: nowhere
+	JWKSRefresh      time.Duration `koanf:"jwks_refresh" allow:"10s..24h"`  // how often they are fetched; a token that names an unknown key has them fetched sooner, once in 10 s at most
+	JWKSTimeout      time.Duration `koanf:"jwks_timeout" allow:"100ms..1m"` // of one fetch
+	JWKSTrustedHosts []string      `koanf:"jwks_trusted_hosts"`             // hosts of `tokens.jwks_url` that may have a private address, and may be asked without TLS, such as `localhost`
+
+	Audience  string        `koanf:"audience"`              // what the claim `aud` must hold; empty: it is not looked at
+	Issuer    string        `koanf:"issuer"`                // what the claim `iss` must be; empty: it is not looked at
+	UserClaim string        `koanf:"user_claim"`            // the claim that holds the user, as text; empty: `sub`
+	Leeway    time.Duration `koanf:"leeway" allow:"0s..1m"` // by how much the clocks of who makes tokens and of this server may differ
 }
 
 // API are the settings of the server API.
@@ -121,6 +139,7 @@ func Default() Config {
 		PublishMaxDataSize: 256 << 10,
 		Transport:          "auto",
 		MemoryReturn:       time.Second,
+		Tokens:             Tokens{JWKSRefresh: time.Hour, JWKSTimeout: 5 * time.Second, Leeway: 5 * time.Second},
 		API:                API{MaxBodySize: 4 << 20, MaxCommands: 1000, MaxChannels: 1000, MaxPage: 10_000},
 		Client: Client{
 			ConnectTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 8 * time.Second,

@@ -65,6 +65,7 @@ var errorTable = []struct {
 	{hub.ErrReadOnly, errTooManyRequests},
 	{hub.ErrUnrecoverable, errUnrecoverable},
 	{hub.ErrShutdown, errInternal},
+	{channel.ErrTokenKeys, errInternal}, // temporary: clients try again
 }
 
 // errorFor names an error; nil: it has no name, and its text belongs into the log.

@@ -87,6 +87,7 @@ var refusals = []struct {
 	{hub.ErrLimitExceeded, refusal{"LimitReached", "too many channels on this connection, or too many members on the channel", 413, 106}},
 	{hub.ErrBusy, refusal{"Unavailable", "too busy; try again", 503, 111}},
 	{hub.ErrReadOnly, refusal{"Unavailable", "too busy; try again", 503, 111}},
+	{channel.ErrTokenKeys, refusal{"Unavailable", "the keys of tokens are being fetched; try again", 503, 100}},
 	{hub.ErrShutdown, refusal{"Unavailable", "the server is stopping", 503, 100}},
 }
 
