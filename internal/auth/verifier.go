@@ -220,6 +220,9 @@ var errHeader = errors.New("the header is none that is understood")
 // readHeader finds out which keys to try. A critical extension is none that this
 // server understands (RFC 7515, 4.1.11).
 func readHeader(token string) (h header, err error) {
+	if strings.ContainsAny(token, "\r\n") { // which the decoder of base64 passes over
+		return h, errHeader
+	}
 	first, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(first)
 	if err != nil {
