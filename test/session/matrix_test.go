@@ -58,9 +58,11 @@ var wanted = map[string][]string{
 	"WebSocket": {
 		"Centrifuge, JSON", "Centrifuge, Protobuf", "Centrifuge, unidirectional", "Pusher",
 	},
-	"HTTP stream": {"Centrifuge, JSON", "Centrifuge, Protobuf", "Centrifuge, unidirectional"},
-	"SSE":         {"Centrifuge, JSON", "Centrifuge, unidirectional", "plain"},
-	"long poll":   {"plain"},
+	"HTTP stream":   {"Centrifuge, JSON", "Centrifuge, Protobuf", "Centrifuge, unidirectional"},
+	"SSE":           {"Centrifuge, JSON", "Centrifuge, unidirectional", "plain"},
+	"long poll":     {"plain"},
+	"XHR streaming": {"Pusher"},
+	"XHR polling":   {"Pusher"},
 }
 
 // way is a client of one cell.

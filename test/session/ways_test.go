@@ -22,6 +22,8 @@ var ways = []way{
 		casePresence:   "it is present while a poll waits; test/npm looks at that",
 		caseDisconnect: "between two polls there is no session to end",
 	}},
+	{"XHR streaming", "Pusher", openPusher(pusherXHR("xhr_streaming")), withoutPositions},
+	{"XHR polling", "Pusher", openPusher(pusherXHR("xhr")), withoutPositions},
 }
 
 var withoutAsking = map[string]string{
