@@ -138,8 +138,11 @@ func newLoop(sh *hub.Shard, group *sync.WaitGroup) (*loop, error) {
 // run takes events and turns until Stop.
 func (l *loop) run() {
 	defer close(l.done)
-	for !l.stopped.Load() {
+	for {
 		l.woken.Store(false)
+		if l.stopped.Load() { // after woken is reset, or a Stop in between is slept through
+			break
+		}
 		for _, e := range l.events[:l.count] {
 			l.handle(e)
 		}
