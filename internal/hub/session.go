@@ -9,8 +9,8 @@ import (
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
-// Authenticator verifies tokens. Errors: channel.ErrTokenInvalid,
-// channel.ErrTokenExpired.
+// Authenticator verifies tokens and never waits. Errors: channel.ErrTokenInvalid,
+// channel.ErrTokenExpired, channel.ErrTokenKeys.
 type Authenticator interface {
 	Connection(token string) (*channel.Identity, error)
 	Subscription(token string) (*channel.SubscriptionGrant, error)
@@ -147,7 +147,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 func (s *Session) firstPing(in time.Duration) {
 	s.nextPing = s.shard.now + in.Milliseconds()
 	if in == 0 {
-		s.nextPing = s.shard.now + spread(s.shard.hub.cfg.PingInterval)
+		s.nextPing = inRounds(s.shard.now+spread(s.shard.hub.cfg.PingInterval), s.shard.hub.cfg.PingInterval)
 	}
 	s.arm()
 }
@@ -393,7 +393,7 @@ func (s *Session) onTimer() {
 	s.expireSubscriptions(now)
 	if s.nextPing > 0 && now >= s.nextPing {
 		cfg := &s.shard.hub.cfg
-		s.nextPing = now + cfg.PingInterval.Milliseconds()
+		s.nextPing = inRounds(now+cfg.PingInterval.Milliseconds(), cfg.PingInterval)
 		if !s.oneWay {
 			s.pongBy = now + cfg.PongTimeout.Milliseconds()
 		}
