@@ -44,7 +44,11 @@ func Check(r *Record) []Fault {
 		}
 	}
 	for i := range r.Subscribers {
-		c.subscriber(&r.Subscribers[i])
+		if s := &r.Subscribers[i]; s.Live {
+			c.live(s)
+		} else {
+			c.subscriber(s)
+		}
 	}
 	for i := range r.Reads {
 		c.read(&r.Reads[i])
@@ -57,10 +61,11 @@ type checker struct {
 	faults   []Fault
 }
 
-// history is a channel with its entries by offset.
+// history is a channel with its entries by offset, and their offsets by id.
 type history struct {
 	*Channel
 	at    map[uint64]Entry
+	ids   map[string]uint64
 	acked map[string]bool
 }
 
@@ -70,16 +75,15 @@ func (c *checker) fault(kind Kind, format string, args ...any) {
 
 // history checks that offsets are dense from 1 to the top, each publication once.
 func (c *checker) history(ch *Channel) {
-	h := &history{Channel: ch, at: make(map[uint64]Entry, len(ch.Entries)), acked: map[string]bool{}}
+	h := &history{Channel: ch, at: make(map[uint64]Entry, len(ch.Entries)), ids: make(map[string]uint64, len(ch.Entries)), acked: map[string]bool{}}
 	c.channels[ch.Name] = h
-	ids := make(map[string]uint64, len(ch.Entries))
 	last := uint64(0)
 	for _, e := range ch.Entries {
 		c.follows("the history of "+ch.Name, last, e.Offset)
-		if first, twice := ids[e.ID]; twice && first != e.Offset {
+		if first, twice := h.ids[e.ID]; twice && first != e.Offset {
 			c.fault(Duplicate, "%s holds %s at %d and at %d", ch.Name, e.ID, first, e.Offset)
 		}
-		ids[e.ID] = e.Offset
+		h.ids[e.ID] = e.Offset
 		h.at[e.Offset] = e
 		last = max(last, e.Offset)
 	}
@@ -105,6 +109,9 @@ func (c *checker) follows(where string, last, offset uint64) {
 func (c *checker) publisher(p *Publisher) {
 	last := map[string]uint64{}
 	for _, a := range p.Acks {
+		if h := c.channels[a.Channel]; h != nil && a.Somewhere {
+			a.Offset, a.Epoch = h.ids[a.ID], h.Epoch
+		}
 		c.holds("acknowledged to "+p.Name, a.Channel, a.Epoch, a.Entry)
 		if h := c.channels[a.Channel]; h != nil {
 			h.acked[a.ID] = true
@@ -168,6 +175,37 @@ func (c *checker) resubscribed(s *Subscriber, sub Subscribed, epoch string) {
 	}
 	if !sub.Recovering || !sub.Recovered {
 		c.fault(Unrecovered, "%s returned to %s and was not recovered", s.Name, s.Channel)
+	}
+}
+
+// live checks that each of its connections saw a run without gaps, from where it was
+// subscribed at the latest, nothing again that an earlier one saw, and the last
+// connection the end. What passed between two connections nobody promised.
+func (c *checker) live(s *Subscriber) {
+	began, first, last, from, epoch := false, false, uint64(0), uint64(0), ""
+	h := c.channels[s.Channel]
+	for _, ev := range s.Events {
+		if ev.Subscribed != nil {
+			began, first, from, epoch = true, true, ev.Subscribed.Offset, ev.Subscribed.Epoch
+			continue
+		}
+		e := *ev.Entry
+		if h != nil {
+			e.Offset = h.ids[e.ID]
+		}
+		switch {
+		case !began:
+			c.fault(Foreign, "%s was shown %s before it was subscribed", s.Name, e.ID)
+		case first && e.Offset > max(from, last)+1:
+			c.fault(Gap, "%s was subscribed when %s stood at %d, and was shown offset %d first", s.Name, s.Channel, from, e.Offset)
+		case !first || e.Offset <= last:
+			c.follows(s.Name, last, e.Offset)
+		}
+		c.holds("shown to "+s.Name, s.Channel, epoch, e)
+		first, last = false, max(last, e.Offset)
+	}
+	if h == nil || !began || max(from, last) < h.Top {
+		c.fault(Behind, "%s was shown %s up to %d only", s.Name, s.Channel, last)
 	}
 }
 

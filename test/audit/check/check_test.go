@@ -120,3 +120,63 @@ func TestEveryFaultIsFound(t *testing.T) {
 		}
 	}
 }
+
+// live is the good record with a publisher that is not told positions, and a
+// subscriber that cannot resume: its first connection sees 1 and 2, 3 passes
+// between the two, and the second sees the end.
+func live() *Record {
+	r := good()
+	last := &r.Publishers[1].Acks[1]
+	last.Offset, last.Epoch, last.Somewhere = 0, "", true
+	shown := func(id string) Event { return Event{Entry: &Entry{ID: id, Sum: Sum([]byte(id))}} }
+	at := func(offset uint64) Event { return Event{Subscribed: &Subscribed{Epoch: "e", Offset: offset}} }
+	r.Subscribers = append(r.Subscribers, Subscriber{Name: "s3", Channel: "c", Live: true, Events: []Event{
+		at(1), shown("a1"), shown("b1"), at(3), shown("b2"),
+	}})
+	return r
+}
+
+func TestGoodRecordWithoutPositionsHasNoFault(t *testing.T) {
+	if faults := Check(live()); len(faults) > 0 {
+		t.Errorf("%v", faults)
+	}
+	idle := live() // subscribed when everything had been published
+	idle.Subscribers[2].Events = append(idle.Subscribers[2].Events[:3:3], Event{Subscribed: &Subscribed{Epoch: "e", Offset: 4}})
+	if faults := Check(idle); len(faults) > 0 {
+		t.Errorf("%v", faults)
+	}
+}
+
+func TestEveryFaultWithoutPositionsIsFound(t *testing.T) {
+	s3 := func(r *Record) *[]Event { return &r.Subscribers[2].Events }
+	tests := []struct {
+		name  string
+		spoil func(*Record)
+		want  Kind
+		text  string
+	}{
+		{"acknowledged and nowhere", func(r *Record) { h := &r.Channels[0]; h.Entries, h.Top = h.Entries[:3], 3 }, Loss, "acknowledged to b: b2"},
+		{"acknowledged and changed", func(r *Record) { r.Publishers[1].Acks[1].Sum++ }, Content, "b2 at 4 of c has changed"},
+		{"a publisher's order is lost", func(r *Record) { a := r.Publishers[1].Acks; a[0], a[1] = a[1], a[0] }, Reorder, "b published b1 after"},
+		{"misses one within a connection", func(r *Record) { e := s3(r); *e = slices.Delete(*e, 3, 4) }, Gap, "s3 has offset 4 after 2"},
+		{"misses the first after it was subscribed", func(r *Record) { (*s3(r))[3].Subscribed.Offset = 2 }, Gap, "s3 was subscribed when c stood at 2, and was shown offset 4"},
+		{"shown twice in a row", func(r *Record) { e := s3(r); *e = slices.Insert(*e, 2, (*e)[1]) }, Duplicate, "s3 has offset 1 twice"},
+		{"shown again by the next connection", func(r *Record) { e := s3(r); *e = slices.Insert(*e, 4, (*e)[2]) }, Duplicate, "s3 has offset 2 twice"},
+		{"shown out of order", func(r *Record) { e := *s3(r); e[1], e[2] = e[2], e[1] }, Reorder, "s3 has offset 1 after 2"},
+		{"misses the end", func(r *Record) { e := s3(r); *e = (*e)[:4] }, Behind, "s3 was shown c up to 2"},
+		{"never began", func(r *Record) { *s3(r) = nil }, Behind, "s3"},
+		{"shown other content", func(r *Record) { (*s3(r))[1].Entry.Sum++ }, Content, "shown to s3: a1 at 1 of c has changed"},
+		{"shown what is not stored", func(r *Record) { (*s3(r))[2].Entry.ID = "x" }, Loss, "shown to s3: x"},
+		{"shown before it subscribed", func(r *Record) { e := s3(r); *e = (*e)[1:] }, Foreign, "before it was subscribed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := live()
+			tt.spoil(r)
+			faults := Check(r)
+			if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Kind == tt.want && strings.Contains(f.Text, tt.text) }) {
+				t.Errorf("want %s %q among %v", tt.want, tt.text, faults)
+			}
+		})
+	}
+}

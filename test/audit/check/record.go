@@ -39,11 +39,16 @@ type Ack struct {
 	Channel string `json:"channel"`
 	Epoch   string `json:"epoch"`
 	Repeat  bool   `json:"repeat,omitempty"` // of a publication that was acknowledged before
+	// Somewhere is set when the protocol's reply does not say where.
+	Somewhere bool `json:"somewhere,omitempty"`
 }
 
 // Subscriber is what one subscriber of a channel was shown, across its connections.
+// With Live its protocol has no positions: nothing is promised between two
+// connections, and its entries are known by their ids alone.
 type Subscriber struct {
 	Name    string  `json:"name"`
+	Live    bool    `json:"live,omitempty"`
 	Channel string  `json:"channel"`
 	Events  []Event `json:"events"`
 }
@@ -55,7 +60,8 @@ type Event struct {
 }
 
 // Subscribed is the reply to a subscribe. Offset is where the subscriber stands
-// before the next publication.
+// before the next publication; with Live, where the channel stood at some moment
+// after the reply: whatever is published later must be shown.
 type Subscribed struct {
 	Epoch      string `json:"epoch"`
 	Offset     uint64 `json:"offset"`
