@@ -124,3 +124,15 @@ func capsOf(g channel.Grants) capabilities {
 	}
 	return list
 }
+
+// ParseCaps reads grants as they stand in the claim caps.
+func ParseCaps(text []byte) (channel.Grants, error) {
+	var list capabilities
+	if err := json.Unmarshal(text, &list); err != nil {
+		return channel.Grants{}, fmt.Errorf("caps: %w", err)
+	}
+	return list.grants()
+}
+
+// ParseOps reads operations as they stand in the claim allow.
+func ParseOps(names []string) (channel.Op, error) { return opsOf(names) }
