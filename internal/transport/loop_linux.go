@@ -56,7 +56,7 @@ func (e *Epoll) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) erro
 	e.mu.Lock()
 	l := e.loops[sh]
 	e.mu.Unlock()
-	if l == nil {
+	if l == nil || l.stopped.Load() {
 		return errors.Join(errors.New("adopt: the shard has no loop"), c.Close())
 	}
 	s, err := e.takeOver(c)
@@ -100,13 +100,19 @@ type loop struct {
 	streams []*stream // by descriptor
 	events  []unix.EpollEvent
 	buf     []byte
-	count   int // events of the last look
+	count   int       // events of the last look
+	from    int       // the one to begin with
+	hurries int       // turns in a row that were only woken to, without a yield
+	got     int       // bytes read since the last turn
+	more    []*stream // hold bytes that no event will tell of
 }
 
 // Sizes of a loop.
 const (
 	loopEvents = 512
 	loopBuffer = 64 << 10
+	maxHurries = 8
+	passBytes  = 256 << 10 // read between two turns, and a buffer at most beyond
 )
 
 func newLoop(sh *hub.Shard, group *sync.WaitGroup) (*loop, error) {
@@ -135,7 +141,8 @@ func newLoop(sh *hub.Shard, group *sync.WaitGroup) (*loop, error) {
 	}, nil
 }
 
-// run takes events and turns until Stop.
+// run takes events and turns until Stop. It looks for events between any two
+// turns, also when there is always more to do.
 func (l *loop) run() {
 	defer close(l.done)
 	for {
@@ -143,22 +150,72 @@ func (l *loop) run() {
 		if l.stopped.Load() { // after woken is reset, or a Stop in between is slept through
 			break
 		}
-		for _, e := range l.events[:l.count] {
-			l.handle(e)
-		}
-		full := l.count == len(l.events)
-		l.count = 0
-		if wait := l.shard.Turn(time.Now()); wait != 0 && !full {
+		left := l.serve()
+		wait := l.shard.Turn(time.Now())
+		busy := wait == 0 || left || len(l.more) > 0
+		switch {
+		case !busy && !l.woken.Load():
+			l.hurries = 0
 			l.park(wait)
 			continue
+		case !busy && l.hurries < maxHurries: // it will be done in a moment
+			l.hurries++
+		default:
+			l.hurries = 0
+			l.nudge.yield()
 		}
-		l.nudge.yield()
 		l.look()
 	}
-	l.woken.Store(true)
-	l.shard.Turn(time.Now())
+	l.cut()
 	_ = l.file.Close() // nothing is in it any more
 	l.nudge.close()
+}
+
+// serve reads until passBytes have come, whoever sends them, and reports whether
+// events are left: the next look tells of them again, and the next serve begins
+// where this one ended.
+func (l *loop) serve() (left bool) {
+	n := l.count
+	l.count, l.got = 0, 0
+	l.readMore()
+	for i := range n {
+		if l.got >= passBytes {
+			l.from = (l.from + i) % n
+			return true
+		}
+		l.handle(l.events[(l.from+i)%n])
+	}
+	return n == len(l.events)
+}
+
+// readMore reads on where no event will tell of what is there. The rest of a pass
+// is for events.
+func (l *loop) readMore() {
+	batch := l.more
+	l.more = nil
+	for len(batch) > 0 && l.got < passBytes/2 {
+		s := batch[0]
+		batch = batch[1:]
+		s.flags &^= queued
+		if s.fd >= 0 && s.is(reading) {
+			s.read()
+		}
+	}
+	if len(batch) > 0 {
+		l.more = append(batch, l.more...)
+	}
+}
+
+// cut ends what is still open when the loop stops.
+func (l *loop) cut() {
+	l.woken.Store(true)
+	l.shard.Turn(time.Now())
+	for _, s := range l.streams {
+		if s != nil {
+			s.close(nil)
+		}
+	}
+	l.shard.Turn(time.Now()) // their Gone
 }
 
 // look asks for events without waiting; they are handled before the next turn.
@@ -182,7 +239,9 @@ func (l *loop) park(wait time.Duration) {
 	}
 	_ = l.file.SetReadDeadline(deadline) // it fails on a closed file only
 	l.parked.Store(true)
-	if !l.woken.Load() {
+	if l.woken.Load() {
+		l.look()
+	} else {
 		_ = l.raw.Read(func(uintptr) bool { // an error is the deadline, or Wake's
 			l.look()
 			return l.count > 0

@@ -95,6 +95,20 @@ func newFixture(t *testing.T, m mode) *fixture {
 // newShard is the one shard of a hub that the engine's loop runs.
 func newShard(t *testing.T, e Engine) *hub.Shard {
 	t.Helper()
+	h, shard := newHub(t, e)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := errors.Join(e.Close(ctx), h.Shutdown(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	return shard
+}
+
+// newHub is a hub of one shard, to be shut down by the caller.
+func newHub(t *testing.T, e Engine) (*hub.Hub, *hub.Shard) {
+	t.Helper()
 	ns, err := channel.NewNamespaces(channel.Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,14 +122,7 @@ func newShard(t *testing.T, e Engine) *hub.Shard {
 		t.Fatal(err)
 	}
 	h.Release() // these streams carry no sessions
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := errors.Join(e.Close(ctx), h.Shutdown(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	return shard
+	return h, shard
 }
 
 // certificates are a server's configuration and that of a client who trusts it.

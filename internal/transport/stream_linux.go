@@ -33,6 +33,7 @@ const (
 	ended                            // the peer sends no more
 	halved                           // the peer has been told that nothing follows
 	gone                             // Gone is called or on its way
+	queued                           // in loop.more
 )
 
 var _ Stream = (*stream)(nil)
@@ -127,7 +128,9 @@ func (s *stream) ready(events uint32) {
 		return
 	}
 	if events&unix.EPOLLOUT != 0 {
-		s.writable()
+		if s.writable(); s.fd < 0 {
+			return
+		}
 	}
 	switch {
 	case s.is(reading):
@@ -151,31 +154,23 @@ func (s *stream) socketError() error {
 	return syscall.Errno(n)
 }
 
-// maxReads bounds what one stream is given before the others have their turn.
-const maxReads = 4
-
+// read takes what one buffer holds: the descriptor tells of the rest again, after
+// those of others.
 func (s *stream) read() {
 	if s.tls != nil {
 		s.readTLS()
 		return
 	}
-	buf := s.loop.buf
-	for range maxReads {
-		n, err := unix.Read(int(s.fd), buf)
-		switch {
-		case err == unix.EAGAIN || err == unix.EINTR:
-			return
-		case err != nil:
-			s.close(os.NewSyscallError("read", err))
-			return
-		case n == 0:
-			s.end()
-			return
-		}
-		s.recv.Data(buf[:n])
-		if n < len(buf) || s.fd < 0 || !s.is(reading) {
-			return
-		}
+	n, err := unix.Read(int(s.fd), s.loop.buf)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+	case err != nil:
+		s.close(os.NewSyscallError("read", err))
+	case n == 0:
+		s.end()
+	default:
+		s.loop.got += n
+		s.recv.Data(s.loop.buf[:n])
 	}
 }
 
@@ -264,6 +259,8 @@ func (s *stream) sendLast() {
 	n, err := s.pass(s.last)
 	if err != nil {
 		s.close(err)
+	}
+	if s.fd < 0 {
 		return
 	}
 	s.last = s.last[n:]
@@ -284,7 +281,7 @@ func (s *stream) sendLast() {
 			s.farewell()
 			_ = unix.Shutdown(int(s.fd), unix.SHUT_WR) // it fails when the peer is gone, which a read will tell
 		}
-		s.want(reading, true)
+		s.Resume()
 	}
 }
 
@@ -321,7 +318,7 @@ func (s *stream) Resume() {
 	}
 	s.want(reading, true)
 	if s.tls != nil {
-		s.loop.shard.Post(s.readOn) // what is decrypted already wakes no descriptor
+		s.readLater() // what is decrypted already wakes no descriptor
 	}
 }
 

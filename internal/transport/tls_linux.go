@@ -142,9 +142,17 @@ func (c *switchConn) SetWriteDeadline(t time.Time) error {
 type tlsSide struct {
 	conn   *tls.Conn
 	sealed []byte // ciphertext that the socket did not take
+	own    int    // bytes of it that are answers of TLS itself
 }
 
-var errNotSwitchable = errors.New("the TLS connection is not from a TLSListener")
+// maxOwn bounds the answers of TLS itself that wait for a peer. They are not
+// messages of a session, which are bounded by its outbox.
+const maxOwn = 4 << 10
+
+var (
+	errNotSwitchable = errors.New("the TLS connection is not from a TLSListener")
+	errUnreadAnswers = errors.New("the peer asks for new keys and does not read")
+)
 
 func (e *Epoll) takeOverTLS(t *tls.Conn) (*stream, error) {
 	sc, ok := t.NetConn().(*switchConn)
@@ -161,23 +169,27 @@ func (e *Epoll) takeOverTLS(t *tls.Conn) (*stream, error) {
 	return s, nil
 }
 
-// readTLS reads until the descriptor has no more: records that are decrypted
-// already wake nobody.
+// maxRecords is how many records one stream is given before the others have
+// their turn: about one buffer.
+const maxRecords = 4
+
+// readTLS reads until the descriptor has no more, or later goes on: records that
+// crypto/tls holds wake nobody.
 func (s *stream) readTLS() {
 	buf := s.loop.buf
-	for range maxReads {
-		n, err := s.tls.conn.Read(buf)
-		if n > 0 {
+	for range maxRecords {
+		n, err := s.decrypt(buf)
+		if n > 0 && s.fd >= 0 {
+			s.loop.got += n
 			s.recv.Data(buf[:n])
-			if s.fd < 0 || !s.is(reading) {
-				return
-			}
+		}
+		if s.fd < 0 || err == nil && !s.is(reading) {
+			return
 		}
 		var temporary wouldBlock
 		switch {
 		case err == nil:
 		case errors.As(err, &temporary):
-			s.sendSealed() // an answer to a message of TLS itself
 			return
 		case errors.Is(err, io.EOF):
 			s.end()
@@ -187,13 +199,29 @@ func (s *stream) readTLS() {
 			return
 		}
 	}
-	s.loop.shard.Post(s.readOn)
+	s.readLater()
 }
 
-// readOn continues a reading that gave others their turn.
-func (s *stream) readOn() {
-	if s.fd >= 0 && s.is(reading) {
-		s.read()
+// decrypt reads what one record holds. What crypto/tls has to answer to it waits
+// for room like everything else.
+func (s *stream) decrypt(buf []byte) (int, error) {
+	t := s.tls
+	had := len(t.sealed)
+	n, err := t.conn.Read(buf)
+	if answer := len(t.sealed) - had; answer > 0 {
+		if t.own += answer; t.own > maxOwn {
+			return 0, errUnreadAnswers
+		}
+		s.want(writing, true)
+	}
+	return n, err
+}
+
+// readLater has the loop read on after the others have had their turn.
+func (s *stream) readLater() {
+	if s.fd >= 0 && !s.is(queued) {
+		s.flags |= queued
+		s.loop.more = append(s.loop.more, s)
 	}
 }
 
@@ -232,7 +260,7 @@ func (s *stream) sendSealed() bool {
 		s.want(writing, true)
 		return false
 	}
-	t.sealed = nil
+	t.sealed, t.own = nil, 0
 	return true
 }
 
