@@ -315,7 +315,8 @@ func TestSource(t *testing.T) {
 	}
 	s := &source{keys: keysOf(made)}
 	v := New(Config{Secret: secret, Keys: []Key{ed.key}, Source: s, Now: clock})
-	for _, known := range []string{token, sign(hs256, `{}`, secret, sha256.New), sign(hs256, `{}`, "other", sha256.New)} {
+	forged := token[:len(token)-8] + "AAAAAAAA"
+	for _, known := range []string{token, forged, sign(hs256, `{}`, secret, sha256.New), sign(hs256, `{}`, "other", sha256.New)} {
 		_, _ = v.Connection(known)
 	}
 	if s.asked != 0 {

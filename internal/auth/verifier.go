@@ -151,14 +151,16 @@ func (v *Verifier) parse(token string) (*claims, *Key, error) {
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
+	named := false // a key of that name is here: the Source has no other
 	for i := range v.keys {
 		if k := &v.keys[i]; k.verifies(h.alg) && (k.ID == "" || h.kid == "" || k.ID == h.kid) {
 			if c, mine, err := v.with(k, token); mine {
 				return c, k, err
 			}
+			named = named || k.ID != "" && k.ID == h.kid
 		}
 	}
-	if v.cfg.Source != nil && !strings.HasPrefix(h.alg, "HS") {
+	if v.cfg.Source != nil && !named && !strings.HasPrefix(h.alg, "HS") {
 		found, err := v.cfg.Source.Find(h.kid, h.alg)
 		if err != nil {
 			return nil, nil, err
