@@ -17,12 +17,12 @@ import (
 type broadcast struct {
 	topic    *topic
 	event    Event
-	share    int64       // of the gate, given back by each shard
-	from     uuid.UUID   // the session that it is about; a publication is not for it
-	then     func()      // what comes next in line is no event
+	share    int64      // of the gate, given back by each shard
+	from     uuid.UUID  // the session that it is about; a publication is not for it
+	then     func()     // what comes next in line is no event
 	frames   renderings // by Encoding.index
 	payloads renderings // by Encoding.protocol
-	changes  *changes    // for subscribers with delta; nil: there was none
+	changes  *changes   // for subscribers with delta; nil: there was none
 }
 
 // renderings are those that somebody has asked for: of all that are possible one

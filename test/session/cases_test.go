@@ -185,7 +185,7 @@ func disconnected(e *env, w way) {
 	}
 }
 
-// alive waits for two of the server's pings, which come every second.
+// alive waits for two of the server's pings, which come every two seconds.
 func alive(e *env, w way) {
 	c := e.channel("hist", 1)
 	h := e.listen(w, []string{c}, nil)
@@ -198,7 +198,7 @@ func alive(e *env, w way) {
 	}()
 	select {
 	case <-heard:
-	case <-time.After(2500 * time.Millisecond):
+	case <-time.After(4500 * time.Millisecond):
 	}
 	e.publish(c, "still there")
 	<-heard

@@ -30,8 +30,8 @@ api:
   key: ` + apiKey + `
 client:
   allow_anonymous: true
-  ping_interval: 1s
-  pong_timeout: 500ms
+  ping_interval: 2s
+  pong_timeout: 1900ms
 channel:
   namespaces:
     - name: history
@@ -45,6 +45,13 @@ channel:
     - name: small
       prefixes: ["small-"]
       history_size: 3
+      history_ttl: 1h
+      force_recovery: true
+      allow_subscribe_for_client: true
+      allow_subscribe_for_anonymous: true
+    - name: mixed
+      prefixes: ["mixed-"]
+      history_size: 20000
       history_ttl: 1h
       force_recovery: true
       allow_subscribe_for_client: true
