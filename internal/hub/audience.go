@@ -45,13 +45,8 @@ func (h *Hub) changed(ch channel.ID) {
 	if h.cfg.Observer != nil {
 		h.cfg.Observer.Changed(ch)
 	}
-	if !h.cfg.TellCounts {
-		return
-	}
-	if n := h.Subscribers(ch); n > smallAudience {
-		h.audience.later(ch, h)
-	} else if n > 0 {
-		h.tellCount(ch, n)
+	if h.cfg.TellCounts {
+		h.audience.changed(ch, h)
 	}
 }
 
@@ -65,9 +60,19 @@ func (h *Hub) tellCount(ch channel.ID, n int) {
 	h.broadcast(ch, Event{Kind: EventCount, Channel: ch.Name, Count: n}, 0)
 }
 
-func (a *audience) later(ch channel.ID, h *Hub) {
+// changed tells a small audience at once. The lock keeps what is read and what is
+// sent in one order: the last number that is told is right.
+func (a *audience) changed(ch channel.ID, h *Hub) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if n := h.Subscribers(ch); n > smallAudience {
+		a.laterLocked(ch, h)
+	} else if n > 0 {
+		h.tellCount(ch, n)
+	}
+}
+
+func (a *audience) laterLocked(ch channel.ID, h *Hub) {
 	if a.done || len(a.due) >= maxAudiences {
 		return
 	}
@@ -80,9 +85,9 @@ func (a *audience) later(ch channel.ID, h *Hub) {
 
 func (a *audience) tell(h *Hub) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	due := a.due
 	a.due = nil
-	a.mu.Unlock()
 	for ch := range due {
 		if n := h.Subscribers(ch); n > 0 {
 			h.tellCount(ch, n)

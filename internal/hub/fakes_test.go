@@ -244,6 +244,12 @@ func (p *textProtocol) Append(dst []byte, e *Event) []byte {
 		return fmt.Appendf(dst, "join %s %s", e.Channel, e.Info.User)
 	case EventLeave:
 		return fmt.Appendf(dst, "leave %s %s", e.Channel, e.Info.User)
+	case EventCount:
+		return fmt.Appendf(dst, "count %s %d", e.Channel, e.Count)
+	case EventOnline:
+		return fmt.Appendf(dst, "online %s", e.Info.User)
+	case EventOffline:
+		return fmt.Appendf(dst, "offline %s", e.Info.User)
 	}
 	data := e.Publication.Data
 	switch {
