@@ -181,7 +181,7 @@ func (x *XHR) open(w http.ResponseWriter, r *http.Request, c *carrier, origin st
 	if r.ProtoMajor == 1 && !c.polls {
 		nc, buf, err := http.NewResponseController(w).Hijack()
 		if err == nil {
-			early, err := buf.Reader.Peek(buf.Reader.Buffered())
+			early, err := buf.Peek(buf.Reader.Buffered())
 			if err == nil {
 				err = transport.LimitSilence(nc, x.cfg.Silence)
 			}
