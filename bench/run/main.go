@@ -62,7 +62,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sections := []func(context.Context) (string, error){b.publishes, b.pushes}
+	sections := []func(context.Context) (string, error){b.publishes, b.pushes, b.fanouts}
 	if b.goBench {
 		sections = append(sections, goBenchmarks)
 	}
