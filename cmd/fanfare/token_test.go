@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,7 +89,7 @@ func TestTokenByKeyFileAndKeySet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, string(set)) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) }))
 	defer server.Close()
 	trusting := write(t, "c.yaml", "tokens: {jwks_url: '"+server.URL+"', jwks_trusted_hosts: [127.0.0.1]}")
 	expectLines(t, "", []string{"token", "explain", "--config", trusting, token}, []string{"accepted", "key set", `"42"`})

@@ -379,8 +379,10 @@ func TestCaps(t *testing.T) {
 			{Channel: "chat:*", Ops: channel.Publish, Match: channel.Wildcard}, {Channel: "admin:", Ops: all, Match: channel.Prefix},
 		},
 		Allow: []channel.Grant{
-			{Channel: "news", Ops: channel.Subscribe}, {Channel: "user_42", Ops: channel.Subscribe},
-			{Channel: "chat:*", Ops: all, Match: channel.Wildcard}, {Channel: "nothing"},
+			{Channel: "news", Ops: channel.Subscribe},
+			{Channel: "user_42", Ops: channel.Subscribe},
+			{Channel: "chat:*", Ops: all, Match: channel.Wildcard},
+			{Channel: "nothing"},
 		},
 	}
 	if !slices.Equal(got.Grants.Deny, want.Deny) || !slices.Equal(got.Grants.Allow, want.Allow) {
