@@ -67,6 +67,7 @@ func (a *Handler) routes() {
 		a.mux.Handle(path, f)
 	}
 	a.mux.HandleFunc("/admin/access", a.access)
+	a.mux.HandleFunc("/admin/request", requestSize)
 	a.mux.HandleFunc("/admin/live", a.guard(a.live))
 	a.mux.HandleFunc("/admin/channels", a.guard(a.channels))
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

@@ -1,19 +1,27 @@
 package admin
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/fanfare-push/fanfare/js"
 )
 
 func TestFiles(t *testing.T) {
 	h := newHandler(Config{}, &fakeHub{})
 	for path, contentType := range map[string]string{
 		"/":                   "text/html; charset=utf-8",
+		"/compare":            "text/html; charset=utf-8",
 		"/static/app.css":     "text/css; charset=utf-8",
 		"/static/app.js":      "text/javascript; charset=utf-8",
+		"/static/compare.css": "text/css; charset=utf-8",
+		"/static/compare.js":  "text/javascript; charset=utf-8",
 		"/static/favicon.svg": "image/svg+xml",
 		"/favicon.ico":        "image/svg+xml",
 	} {
@@ -43,25 +51,76 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What the policy forbids must not be in the page, or the page would be broken.
+// Pages of other sites may import the client, and nothing else.
+func TestClientModule(t *testing.T) {
+	for path, contentType := range map[string]string{
+		"/client.js": "text/javascript; charset=utf-8", "/client.d.ts": "text/plain; charset=utf-8",
+	} {
+		w := get(newHandler(Config{}, &fakeHub{}), local(http.MethodGet, path))
+		for name, want := range map[string]string{
+			"Content-Type": contentType, "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin",
+		} {
+			if got := w.Header().Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
+			}
+		}
+	}
+	if got := get(newHandler(Config{}, &fakeHub{}), local(http.MethodGet, "/static/app.js")).Header().Get("Access-Control-Allow-Origin"); got != "" {
+		t.Errorf("the page's own script may be read by %q", got)
+	}
+}
+
+func TestCompressed(t *testing.T) {
+	h := newHandler(Config{}, &fakeHub{})
+	plain := get(h, local(http.MethodGet, "/client.js"))
+	r := local(http.MethodGet, "/client.js")
+	r.Header.Set("Accept-Encoding", "br, gzip")
+	w := get(h, r)
+	if w.Header().Get("Content-Encoding") != "gzip" || w.Header().Get("Vary") != "Accept-Encoding" {
+		t.Fatalf("the headers are %v", w.Header())
+	}
+	if w.Header().Get("ETag") == plain.Header().Get("ETag") {
+		t.Error("both encodings have the same ETag")
+	}
+	size := w.Body.Len()
+	unzipped, err := gzip.NewReader(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(unzipped)
+	if err != nil || !bytes.Equal(body, plain.Body.Bytes()) {
+		t.Errorf("what is compressed is not what is served plain (%v)", err)
+	}
+	if size > 8<<10 {
+		t.Errorf("%d bytes of client.js leave the server, at most 8 KiB are promised", size)
+	}
+}
+
+// What the policy forbids must not be in the pages, or they would be broken.
 func TestContentSecurityPolicy(t *testing.T) {
-	w := get(newHandler(Config{}, &fakeHub{}), local(http.MethodGet, "/"))
-	policy := w.Header().Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {
-		if !strings.Contains(policy, want) {
-			t.Errorf("the policy %q lacks %s", policy, want)
+	for _, path := range []string{"/", "/compare"} {
+		w := get(newHandler(Config{}, &fakeHub{}), local(http.MethodGet, path))
+		policy := w.Header().Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, want) {
+				t.Errorf("%s: the policy %q lacks %s", path, policy, want)
+			}
+		}
+		for _, forbidden := range []string{`(?i)\sstyle\s*=`, `(?i)\son[a-z]+\s*=\s*"`, `(?i)<style`, `(?i)<script[^>]*>[^<]`, `(?i)(src|href)="(https?:)?//`} {
+			if found := regexp.MustCompile(forbidden).FindString(w.Body.String()); found != "" {
+				t.Errorf("%s holds %q", path, found)
+			}
 		}
 	}
-	for _, forbidden := range []string{`(?i)\sstyle\s*=`, `(?i)\son[a-z]+\s*=\s*"`, `(?i)<style`, `(?i)<script[^>]*>[^<]`, `(?i)(src|href)="(https?:)?//`} {
-		if found := regexp.MustCompile(forbidden).FindString(w.Body.String()); found != "" {
-			t.Errorf("index.html holds %q", found)
+	for name, text := range map[string][]byte{"app.js": appJS, "compare.js": compareJS, "client.js": js.Client} {
+		if found := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(`).Find(text); found != nil {
+			t.Errorf("%s uses %s", name, found)
 		}
 	}
-	if found := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(`).Find(appJS); found != nil {
-		t.Errorf("app.js uses %s", found)
-	}
-	if found := regexp.MustCompile(`@import|url\(`).Find(appCSS); found != nil {
-		t.Errorf("app.css uses %s", found)
+	for name, text := range map[string][]byte{"app.css": appCSS, "compare.css": compareCSS} {
+		if found := regexp.MustCompile(`@import|url\(`).Find(text); found != nil {
+			t.Errorf("%s uses %s", name, found)
+		}
 	}
 }
 

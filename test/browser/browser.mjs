@@ -43,12 +43,12 @@ const outage = /ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_INCOMPLETE_CHUNKED_ENC
 export class Page {
   problems = []
 
-  static async open(browser, server, options = {}) {
+  static async open(browser, server, options = {}, path = '/') {
     const page = new Page()
     page.context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options })
     page.tab = await page.context.newPage()
     page.#watch(server)
-    await page.tab.goto(server.url)
+    await page.tab.goto(server.url + path)
     return page
   }
 
@@ -116,4 +116,34 @@ export class Page {
   event(text) {
     return until(async () => (await this.events()).find((line) => line.includes(text)), `the line “${text}”`)
   }
+}
+
+// lowContrast runs in the page: texts below the 4.5 : 1 of WCAG 2.2, 1.4.3, which
+// exempts what is disabled.
+export function lowContrast() {
+  const parse = (color) => {
+    const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number)
+    return { r, g, b, a }
+  }
+  const over = (top, below) => {
+    const mix = (c) => top[c] * top.a + below[c] * (1 - top.a)
+    return { r: mix('r'), g: mix('g'), b: mix('b'), a: 1 }
+  }
+  const background = (element) => {
+    if (!element) return { r: 255, g: 255, b: 255, a: 1 }
+    const own = parse(getComputedStyle(element).backgroundColor)
+    return own.a === 1 ? own : over(own, background(element.parentElement))
+  }
+  const light = ({ r, g, b }) => {
+    const [x, y, z] = [r, g, b].map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4))
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z
+  }
+  const seen = (element) => element.checkVisibility() && !element.closest(':disabled, .hidden')
+    && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim())
+  return [...document.querySelectorAll('body *')].filter(seen).flatMap((element) => {
+    const below = background(element)
+    const [a, b] = [light(over(parse(getComputedStyle(element).color), below)), light(below)]
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+    return ratio < 4.5 ? [`${ratio.toFixed(2)} ${element.outerHTML.slice(0, 120)}`] : []
+  })
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 
-import { launch, Page } from './browser.mjs'
+import { launch, lowContrast, Page } from './browser.mjs'
 import { Server, until } from './server.mjs'
 
 let browser
@@ -178,8 +178,10 @@ test('offers lines to copy for the chosen channel', () => visit(async (page) => 
   assert.match(await code.textContent(), /^curl http:\/\/127\.0\.0\.1:\d+\/api\/publish/)
   assert.ok((await code.textContent()).includes(`'{"channel":"it'\\''s","data":{"text":"hello"}}'`))
   await page.tab.getByRole('tab', { name: 'JavaScript' }).click()
-  assert.match(await code.textContent(), /new Centrifuge\([^)]*\/connection\/websocket'[^]*newSubscription\('it\\'s'\)/)
+  assert.match(await code.textContent(), /import { Client } from[^]*\/client.js'[^]*subscribe\('it\\'s'/)
   await page.tab.getByRole('tab', { name: 'JavaScript' }).press('ArrowRight')
+  assert.match(await code.textContent(), /new Centrifuge\([^)]*\/connection\/websocket'[^]*newSubscription\('it\\'s'\)/)
+  await page.tab.getByRole('tab', { name: 'SDK' }).press('ArrowRight')
   assert.match(await code.textContent(), /^fanfare subscribe/)
 }))
 
@@ -189,36 +191,6 @@ test('every field and button has a name', () => visit(async (page) => {
     .map((e) => e.outerHTML))
   assert.deepEqual(nameless, [])
 }))
-
-// lowContrast runs in the page: texts below the 4.5 : 1 of WCAG 2.2, 1.4.3, which
-// exempts what is disabled.
-function lowContrast() {
-  const parse = (color) => {
-    const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number)
-    return { r, g, b, a }
-  }
-  const over = (top, below) => {
-    const mix = (c) => top[c] * top.a + below[c] * (1 - top.a)
-    return { r: mix('r'), g: mix('g'), b: mix('b'), a: 1 }
-  }
-  const background = (element) => {
-    if (!element) return { r: 255, g: 255, b: 255, a: 1 }
-    const own = parse(getComputedStyle(element).backgroundColor)
-    return own.a === 1 ? own : over(own, background(element.parentElement))
-  }
-  const light = ({ r, g, b }) => {
-    const [x, y, z] = [r, g, b].map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4))
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z
-  }
-  const seen = (element) => element.checkVisibility() && !element.closest(':disabled, .hidden')
-    && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim())
-  return [...document.querySelectorAll('body *')].filter(seen).flatMap((element) => {
-    const below = background(element)
-    const [a, b] = [light(over(parse(getComputedStyle(element).color), below)), light(below)]
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
-    return ratio < 4.5 ? [`${ratio.toFixed(2)} ${element.outerHTML.slice(0, 120)}`] : []
-  })
-}
 
 for (const colorScheme of ['light', 'dark']) {
   test(`every text can be read, ${colorScheme}`, () => visit(async (page) => {

@@ -1,6 +1,7 @@
-// The page of a Fanfare server. From top to bottom: Client speaks the Centrifuge
-// protocol and knows no page; Feed reads the live numbers; then the parts of the
-// page, each with its elements; last, what is shown to whom.
+// The page of a Fanfare server. From top to bottom: Feed reads the live numbers;
+// then the parts of the page, each with its elements; last, what is shown to whom.
+
+import { Client } from '/client.js'
 
 // Limits of what the page keeps and asks for.
 const MAX_SUBSCRIPTIONS = 50
@@ -11,314 +12,6 @@ const HISTORY_SECONDS = 90 // of the sparklines
 const MAX_CHANNELS = 1000 // rows of the list of channels
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-
-// ---------------------------------------------------------------- the client
-
-// Client holds one connection and its subscriptions, comes back by itself, and
-// recovers what was missed. States: disconnected, connecting, connected, waiting
-// (for the next try), cut (on purpose). Its events carry their facts in detail:
-//
-//	state         {state, client?, code?, reason?, wait?, until?, was}
-//	subscriptions {} the set or the state of subscriptions changed
-//	subscribed    {channel, wasRecovering, recovered, count, away, position}
-//	publication   {channel, publication, epoch, recovered}
-//	join, leave   {channel, info}
-//	refused       {channel, error} a subscription ended for good
-class Client extends EventTarget {
-  #url
-  #token = ''
-  #socket = null
-  #state = 'disconnected'
-  #client = ''
-  #lastId = 0
-  #calls = new Map() // by id: {done, fail}
-  #subscriptions = new Map() // by channel
-  #attempt = 0
-  #timer = 0 // next try, or end of a cut
-  #watchdog = 0
-  #silence = 0 // milliseconds without a message after which the connection is dead
-  #pong = false
-  #lostAt = 0
-
-  constructor(url) {
-    super()
-    this.#url = url
-  }
-
-  get state() { return this.#state }
-  get client() { return this.#client }
-  get channels() { return [...this.#subscriptions.keys()] }
-
-  subscription(channel) { return this.#subscriptions.get(channel) }
-
-  connect(token) {
-    if (this.#state !== 'disconnected') return
-    this.#token = token
-    this.#attempt = 0
-    this.#lostAt = 0
-    this.#open()
-  }
-
-  disconnect() {
-    this.#drop()
-    this.#become('disconnected')
-  }
-
-  // cut drops the socket and stays away for so many seconds; 0: until restore.
-  cut(seconds) {
-    if (this.#state !== 'connected') return
-    this.#drop()
-    const until = seconds > 0 ? Date.now() + seconds * 1000 : 0
-    if (until) this.#timer = setTimeout(() => this.restore(), seconds * 1000)
-    this.#become('cut', { until })
-  }
-
-  restore() {
-    if (this.#state === 'cut') this.#open()
-  }
-
-  // hurry tries again at once, give or take, when there is reason to hope.
-  hurry() {
-    if (this.#state !== 'waiting') return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#open(), Math.random() * 300)
-  }
-
-  subscribe(channel) {
-    if (this.#subscriptions.has(channel)) return
-    if (this.#subscriptions.size >= MAX_SUBSCRIPTIONS) {
-      this.#emit('refused', { channel, error: { message: `this page subscribes to ${MAX_SUBSCRIPTIONS} channels at most` } })
-      return
-    }
-    this.#add(channel)
-    this.#emit('subscriptions')
-    if (this.#state === 'connected') this.#subscribeWaiting()
-  }
-
-  unsubscribe(channel) {
-    const sub = this.#subscriptions.get(channel)
-    if (!sub) return
-    this.#forget(sub)
-    if (this.#state === 'connected') this.#ask({ unsubscribe: { channel } }).catch(() => {})
-  }
-
-  publish(channel, data) { return this.#ask({ publish: { channel, data } }) }
-
-  async presence(channel) {
-    return (await this.#ask({ presence: { channel } })).presence.presence ?? {}
-  }
-
-  // add makes a subscription; it is waiting, then asked, then subscribed.
-  #add(channel, server = false) {
-    const sub = { channel, server, state: 'waiting', position: null, recoverable: false, attempt: 0, timer: 0 }
-    this.#subscriptions.set(channel, sub)
-    return sub
-  }
-
-  #subscribeWaiting() {
-    const lines = [...this.#subscriptions.values()].filter((sub) => sub.state === 'waiting').map((sub) => this.#subscribeCommand(sub))
-    if (lines.length) this.#socket.send(lines.join('\n'))
-  }
-
-  #emit(type, detail = {}) { this.dispatchEvent(new CustomEvent(type, { detail })) }
-
-  #become(state, detail = {}) {
-    const was = this.#state
-    this.#state = state
-    this.#emit('state', { state, was, ...detail })
-  }
-
-  #open() {
-    clearTimeout(this.#timer)
-    const socket = new WebSocket(this.#url)
-    this.#socket = socket
-    this.#become('connecting')
-    this.#silence = 10_000
-    this.#heard()
-    socket.onopen = () => this.#hello()
-    socket.onmessage = (event) => this.#receive(event.data)
-    socket.onclose = (event) => this.#lost(event.code, event.reason)
-  }
-
-  // hello connects and subscribes in one frame; the server answers in order.
-  #hello() {
-    const connect = { name: 'page', ...(this.#token && { token: this.#token }) }
-    const lines = [this.#command({ connect }, (reply) => this.#connected(reply.connect), (error) => {
-      if (error.temporary) this.#lost(error.code, error.message)
-      else this.#end(error.code, error.message)
-    })]
-    for (const sub of this.#subscriptions.values()) lines.push(this.#subscribeCommand(sub))
-    this.#socket.send(lines.join('\n'))
-  }
-
-  #connected(result) {
-    this.#client = result.client
-    this.#pong = Boolean(result.pong)
-    this.#silence = result.ping ? (result.ping + 10) * 1000 : 0
-    this.#attempt = 0
-    this.#heard()
-    this.#become('connected', { client: result.client })
-    this.#subscribeWaiting() // what was added since hello
-  }
-
-  // heard puts off the moment at which silence means that the connection is dead.
-  #heard() {
-    clearTimeout(this.#watchdog)
-    if (this.#silence) this.#watchdog = setTimeout(() => this.#lost(0, 'silence'), this.#silence)
-  }
-
-  #lost(code, reason) {
-    if (code >= 3500 && code < 4000 || code >= 4500 && code < 5000) return this.#end(code, reason)
-    this.#drop()
-    const ceiling = Math.min(10_000, 250 * 2 ** this.#attempt++)
-    const wait = ceiling / 2 + Math.random() * ceiling / 2
-    this.#timer = setTimeout(() => this.#open(), wait)
-    this.#become('waiting', { code, reason, wait })
-  }
-
-  #end(code, reason) {
-    this.#drop()
-    this.#become('disconnected', { code, reason })
-  }
-
-  // drop leaves nothing of the connection but the positions of its subscriptions.
-  #drop() {
-    clearTimeout(this.#timer)
-    clearTimeout(this.#watchdog)
-    if (this.#state === 'connected') this.#lostAt = performance.now()
-    const socket = this.#socket
-    this.#socket = null
-    if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null
-      socket.close()
-    }
-    const calls = [...this.#calls.values()]
-    this.#calls.clear()
-    for (const sub of this.#subscriptions.values()) {
-      clearTimeout(sub.timer)
-      sub.state = 'waiting'
-      if (sub.server) this.#subscriptions.delete(sub.channel) // the server makes it again
-    }
-    for (const call of calls) call.fail({ message: 'the connection was lost before the answer came' })
-    this.#emit('subscriptions')
-  }
-
-  #command(body, done, fail) {
-    const id = ++this.#lastId
-    this.#calls.set(id, { done, fail })
-    return JSON.stringify({ id, ...body })
-  }
-
-  #ask(body) {
-    return new Promise((resolve, reject) => {
-      if (this.#state !== 'connected') reject({ message: 'not connected' })
-      else this.#socket.send(this.#command(body, resolve, reject))
-    })
-  }
-
-  #subscribeCommand(sub) {
-    sub.state = 'asked'
-    const request = { channel: sub.channel, positioned: true, recoverable: true, join_leave: true }
-    if (sub.recoverable) Object.assign(request, { recover: true, ...sub.position })
-    return this.#command({ subscribe: request },
-      (reply) => this.#subscribed(sub, reply.subscribe),
-      (error) => this.#subscribeFailed(sub, error))
-  }
-
-  #subscribed(sub, result) {
-    if (this.#subscriptions.get(sub.channel) !== sub) return // unsubscribed meanwhile
-    const missed = result.publications ?? []
-    sub.state = 'subscribed'
-    sub.attempt = 0
-    sub.recoverable = Boolean(result.recoverable)
-    sub.position = result.positioned || result.recoverable
-      ? { epoch: result.epoch ?? '', offset: result.offset ?? 0 } : null
-    this.#emit('subscribed', {
-      channel: sub.channel,
-      wasRecovering: Boolean(result.was_recovering), recovered: Boolean(result.recovered),
-      count: missed.length, position: sub.position, away: this.#lostAt ? performance.now() - this.#lostAt : 0,
-    })
-    for (const publication of missed) this.#publication(sub.channel, publication, true)
-    this.#emit('subscriptions')
-  }
-
-  #subscribeFailed(sub, error) {
-    if (this.#state !== 'connected' || this.#subscriptions.get(sub.channel) !== sub) return
-    if (!error.temporary) {
-      this.#forget(sub)
-      this.#emit('refused', { channel: sub.channel, error })
-      return
-    }
-    this.#subscribeLater(sub)
-  }
-
-  #subscribeLater(sub) {
-    const wait = Math.min(10_000, 500 * 2 ** sub.attempt++) * (0.5 + Math.random() / 2)
-    clearTimeout(sub.timer)
-    sub.timer = setTimeout(() => this.#socket.send(this.#subscribeCommand(sub)), wait)
-  }
-
-  #forget(sub) {
-    clearTimeout(sub.timer)
-    this.#subscriptions.delete(sub.channel)
-    this.#emit('subscriptions')
-  }
-
-  // receive takes a frame: one or several objects, a line each.
-  #receive(frame) {
-    this.#heard()
-    const socket = this.#socket
-    for (const line of frame.split('\n')) {
-      if (!line || this.#socket !== socket) continue
-      const reply = JSON.parse(line)
-      if (reply.id) this.#answer(reply)
-      else if (reply.push) this.#push(reply.push)
-      else if (this.#pong) socket.send('{}')
-    }
-  }
-
-  #answer(reply) {
-    const call = this.#calls.get(reply.id)
-    this.#calls.delete(reply.id)
-    if (!call) return
-    if (reply.error) call.fail(reply.error)
-    else call.done(reply)
-  }
-
-  #push(push) {
-    const { channel } = push
-    if (push.pub) this.#publication(channel, push.pub, false)
-    else if (push.join) this.#emit('join', { channel, info: push.join.info })
-    else if (push.leave) this.#emit('leave', { channel, info: push.leave.info })
-    else if (push.subscribe) this.#subscribedByServer(channel, push.subscribe)
-    else if (push.unsubscribe) this.#unsubscribedByServer(channel, push.unsubscribe)
-    else if (push.disconnect) this.#lost(push.disconnect.code, push.disconnect.reason)
-  }
-
-  #publication(channel, publication, recovered) {
-    const position = this.#subscriptions.get(channel)?.position
-    if (position && publication.offset) position.offset = publication.offset
-    this.#emit('publication', { channel, publication, epoch: position?.epoch ?? '', recovered })
-  }
-
-  #subscribedByServer(channel, result) {
-    this.#subscribed(this.#add(channel, true), result)
-  }
-
-  // The server ends a subscription for good, or (2500 and above) wants it renewed.
-  #unsubscribedByServer(channel, { code, reason }) {
-    const sub = this.#subscriptions.get(channel)
-    if (!sub) return
-    if (code >= 2500) {
-      sub.state = 'asked'
-      this.#subscribeLater(sub)
-      this.#emit('subscriptions')
-      return
-    }
-    this.#forget(sub)
-    this.#emit('refused', { channel, error: { code, message: reason || 'unsubscribed by the server' } })
-  }
-}
 
 // ------------------------------------------------------------ asking the server
 
@@ -726,8 +419,8 @@ class Stream {
 }
 
 // messageRow shows one publication.
-function messageRow({ channel, publication, epoch, recovered }, arrived, own) {
-  const { offset, info, tags = {}, time = arrived } = publication
+function messageRow({ channel, data, offset, epoch, tags, info, time, recovered }, arrived, own) {
+  time ||= arrived
   const meta = make('div', 'meta', make('span', 'channel', channel))
   if (offset) meta.append(make('span', 'offset', `#${offset}`))
   if (offset && epoch) {
@@ -738,7 +431,7 @@ function messageRow({ channel, publication, epoch, recovered }, arrived, own) {
   if (recovered) meta.append(make('span', 'badge', 'recovered'))
   for (const [key, value] of Object.entries(tags)) meta.append(make('span', 'tag', `${key}=${value}`))
   meta.append(make('span', 'by', `by ${info ? who(info, own) : 'the server API'}`), timeElement(time))
-  const row = make('li', `message ${hue(channel)}${recovered ? ' recovered' : ''}`, meta, dataElement(publication.data))
+  const row = make('li', `message ${hue(channel)}${recovered ? ' recovered' : ''}`, meta, dataElement(data))
   Object.assign(row.dataset, { kind: 'message', channel, offset: offset ?? '', epoch, time, recovered })
   return row
 }
@@ -785,7 +478,7 @@ class About {
   }
 
   position() {
-    const sub = this.#client.subscription(this.#channel)
+    const sub = this.#client.subscriptions.get(this.#channel)
     say('offset', sub?.position ? String(sub.position.offset) : '–')
     say('epoch', sub?.position?.epoch.slice(0, 6) || '–')
     say('recoverable', sub ? (sub.recoverable ? 'on' : 'off') : '–')
@@ -805,6 +498,7 @@ class About {
     let members = []
     let note = ''
     try {
+      if (this.#client.state !== 'connected') throw new Error()
       members = Object.values(await this.#client.presence(channel))
       if (!members.length) note = 'Nobody is there.'
     } catch (error) {
@@ -817,7 +511,7 @@ class About {
   }
 
   #showMembers(members, note) {
-    const own = this.#client.client
+    const own = this.#client.id
     members.sort((a, b) => (b.client === own) - (a.client === own) || a.user.localeCompare(b.user) || a.client.localeCompare(b.client))
     $('members').replaceChildren(...members.slice(0, MAX_MEMBERS).map((info) => {
       const name = info.user || 'anonymous'
@@ -873,7 +567,19 @@ const snippets = {
   -H ${dev ? "'X-API-Key: dev'" : '"X-API-Key: $FANFARE_API_KEY"'} \\
   -d ${quote(JSON.stringify({ channel, data }))}`,
 
-  js: (channel) => `import { Centrifuge } from 'centrifuge'
+  js: (channel) => `import { Client } from
+  '${location.origin}/client.js'
+
+const client = new Client({
+  url: '${location.origin}',${dev ? '' : `
+  token: '…',`}
+})
+client.subscribe(${quoteJS(channel)}, (message) => {
+  console.log(message.offset, message.data)
+})
+client.connect()`,
+
+  sdk: (channel) => `import { Centrifuge } from 'centrifuge'
 
 const client = new Centrifuge(
   '${socketURL()}'${dev ? '' : `,
@@ -900,9 +606,15 @@ function socketURL() {
 
 // ------------------------------------------------------------------ the console
 
-// Console ties a client to the page.
+const transports = { websocket: 'WebSocket', http_stream: 'HTTP stream', sse: 'Server-Sent Events', poll: 'long poll' }
+
+// Console ties a client to the page. To the client's states it adds one: cut, when
+// it was disconnected to show what comes back.
 class Console {
-  #client = new Client(socketURL())
+  #client = new Client({ name: 'page', token: () => $('token').value.trim() })
+  #cut = null // {until} in milliseconds; 0: until it is restored
+  #cutTimer = 0
+  #lostAt = 0
   #stream = new Stream()
   #about
   #selected = ''
@@ -919,55 +631,57 @@ class Console {
   // open starts a console that nobody has used yet.
   open() {
     this.#about.snippet()
-    if (dev) this.#client.connect('')
+    if (dev) this.#client.connect()
     else $('identity').open = true
   }
 
-  close() { this.#client.disconnect() }
+  close() { this.#disconnect() }
 
-  hurry() { this.#client.hurry() }
+  // hurry tries again when there is reason to hope.
+  hurry() { if (this.#client.state === 'waiting') this.#client.connect() }
 
   note(kind, mark, text) { this.#stream.event(kind, mark, text) }
 
   #listen() {
-    const on = (type, handle) => this.#client.addEventListener(type, (event) => handle(event.detail))
+    const on = (type, handle) => this.#client.on(type, handle)
     on('state', (detail) => this.#state(detail))
     on('subscriptions', () => this.#chips())
     on('subscribed', (detail) => this.#subscribed(detail))
     on('publication', (detail) => {
       const arrived = Date.now()
-      const own = this.#client.client
-      const message = { ...detail }
-      this.#stream.add(() => messageRow(message, arrived, own))
+      const own = this.#client.id
+      this.#stream.add(() => messageRow(detail, arrived, own))
       if (detail.channel === this.#selected) this.#about.position()
     })
     for (const [type, mark, verb] of [['join', '→', 'joined'], ['leave', '←', 'left']]) {
       on(type, ({ channel, info }) => {
-        if (info.client !== this.#client.client) { // of ourselves "Subscribed" says it
+        if (info.client !== this.#client.id) { // of ourselves "Subscribed" says it
           this.#stream.event(type, mark, make('b', '', who(info, '')), ` ${verb} `, make('b', '', channel))
         }
         if (channel === this.#selected) this.#about.membersSoon()
       })
     }
-    on('refused', ({ channel, error }) => {
-      this.#stream.event('bad', '✕', make('b', '', channel), `: ${reason(error)}.`, hint(error.code))
+    on('unsubscribed', ({ channel, code, reason: message }) => {
+      if (code) this.#stream.event('bad', '✕', make('b', '', channel), `: ${reason({ code, message: message || 'unsubscribed by the server' })}.`, hint(code))
+    })
+    on('fallback', ({ from, to, reason: why }) => {
+      this.#stream.event('bad', '⇣', `${transports[from]} does not work here (${why}); trying ${transports[to]}.`)
     })
   }
 
   #controls() {
-    const { state } = this.#client
     $('connect').addEventListener('click', () => {
-      if (this.#client.state === 'disconnected') this.#connect()
-      else this.#client.disconnect()
+      if (this.#client.state === 'disconnected' && !this.#cut) this.#client.connect()
+      else this.#disconnect()
     })
     $('token-form').addEventListener('submit', (event) => {
       event.preventDefault()
-      this.#client.disconnect()
-      this.#connect()
+      this.#disconnect()
+      this.#client.connect()
     })
     $('cut').addEventListener('click', () => {
-      if (this.#client.state === 'cut') this.#client.restore()
-      else this.#client.cut(Number($('cut-for').value))
+      if (this.#cut) this.#restore()
+      else this.#cutFor(Number($('cut-for').value))
     })
     $('subscribe').addEventListener('submit', (event) => {
       event.preventDefault()
@@ -983,17 +697,43 @@ class Console {
     $('data').addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) $('publish').requestSubmit()
     })
-    this.#state({ state, was: state })
+    this.#state({ state: this.#client.state })
+  }
+
+  #cutFor(seconds) {
+    this.#cut = { until: seconds > 0 ? Date.now() + seconds * 1000 : 0 }
+    if (seconds > 0) this.#cutTimer = setTimeout(() => this.#restore(), seconds * 1000)
+    this.#client.disconnect()
+  }
+
+  #restore() {
+    clearTimeout(this.#cutTimer)
+    this.#cut = null
+    this.#client.connect()
+  }
+
+  // disconnect also ends a cut, of which the client knows nothing.
+  #disconnect() {
+    clearTimeout(this.#cutTimer)
+    const cut = this.#cut
+    this.#cut = null
+    this.#client.disconnect()
+    if (cut) this.#state({ state: 'disconnected' })
   }
 
   #join(channel) {
     if (!channel) return
-    this.#client.subscribe(channel)
+    const { subscriptions } = this.#client
+    if (!subscriptions.has(channel)) {
+      if (subscriptions.size >= MAX_SUBSCRIPTIONS) {
+        this.#stream.event('bad', '✕', `This page subscribes to ${MAX_SUBSCRIPTIONS} channels at most.`)
+        return
+      }
+      this.#client.subscribe(channel, { joinLeave: true })
+    }
     this.#select(channel)
-    if (this.#client.state === 'disconnected') this.#connect()
+    if (this.#client.state === 'disconnected' && !this.#cut) this.#client.connect()
   }
-
-  #connect() { this.#client.connect($('token').value.trim()) }
 
   #select(channel) {
     this.#selected = channel
@@ -1005,7 +745,11 @@ class Console {
   }
 
   #state(detail) {
-    const { state, was, code, reason: why } = detail
+    const { was, code, reason: why } = detail
+    const state = this.#cut && detail.state === 'disconnected' ? 'cut' : detail.state
+    // The field holds no other token.
+    if (state === 'waiting' && (code === 109 || code === 3005)) return this.#expired(code, why)
+    if (was === 'connected') this.#lostAt = performance.now()
     $('console').dataset.state = state
     $('connect').textContent = state === 'disconnected' ? 'Connect' : 'Disconnect'
     $('connect').classList.toggle('primary', state === 'disconnected')
@@ -1013,16 +757,22 @@ class Console {
     $('cut').textContent = state === 'cut' ? 'Restore the network' : 'Cut the network'
     $('send').disabled = !this.#selected || state !== 'connected'
     clearInterval(this.#countdown)
-    if (state === 'cut') this.#countCut(detail.until)
+    if (state === 'cut') this.#countCut(this.#cut.until)
     else say('state', { connecting: 'connecting…', waiting: 'connection lost, trying again' }[state] ?? state)
 
     const told = [code || '', why].filter(Boolean).join(' ')
     if (state === 'connected') {
-      this.#stream.event('good', '✓', 'Connected as ', make('b', '', detail.client.slice(0, 6)))
+      const { transport, id } = detail
+      this.#stream.event('good', '✓', 'Connected', ...id ? [' as ', make('b', '', id.slice(0, 6))] : [], transport === 'websocket' ? '' : ` over ${transports[transport]}`)
       this.#about.membersSoon()
     } else if (state === 'cut') this.#stream.event('bad', '✕', 'The network is cut. What is published now waits on the server.')
     else if (state === 'waiting' && was === 'connected') this.#stream.event('bad', '✕', `The connection was lost${told ? ` (${told})` : ''}.`)
     else if (state === 'disconnected' && told) this.#stream.event('bad', '✕', `The server refused the connection: ${told}.`, hint(code))
+  }
+
+  #expired(code, why) {
+    this.#stream.event('bad', '✕', `The server refused the connection: ${code} ${why}.`, hint(code))
+    this.#client.disconnect()
   }
 
   #countCut(until) {
@@ -1031,8 +781,9 @@ class Console {
     if (until) this.#countdown = setInterval(show, 250)
   }
 
-  #subscribed({ channel, wasRecovering, recovered, count: missed, away, position }) {
+  #subscribed({ channel, wasRecovering, recovered, missed, position }) {
     const name = make('b', '', channel)
+    const away = this.#lostAt && performance.now() - this.#lostAt
     const pause = away ? ` after ${(away / 1000).toFixed(1)} s away` : ''
     if (!wasRecovering) this.#stream.event('good', '✓', 'Subscribed to ', name, position ? ` at offset ${position.offset}` : '')
     else if (recovered && missed) this.#stream.event('back', '↻', name, `: recovered ${some(missed, 'message')}${pause}`)
@@ -1045,9 +796,10 @@ class Console {
   }
 
   #chips() {
-    $('chips').replaceChildren(...this.#client.channels.map((channel) => {
+    const { subscriptions } = this.#client
+    $('chips').replaceChildren(...[...subscriptions].map(([channel, { state }]) => {
       const chosen = channel === this.#selected
-      const waiting = this.#client.subscription(channel).state !== 'subscribed'
+      const waiting = state !== 'subscribed'
       const pick = make('button', hue(channel), channel)
       pick.type = 'button'
       pick.ariaPressed = String(chosen)
@@ -1060,14 +812,16 @@ class Console {
       chip.dataset.channel = channel
       return chip
     }))
-    $('log-empty').hidden = this.#client.channels.length > 0
+    $('log-empty').hidden = subscriptions.size > 0
     this.#about.position()
   }
 
   #leave(channel) {
-    this.#client.unsubscribe(channel)
+    const { subscriptions } = this.#client
+    subscriptions.get(channel).unsubscribe()
+    subscriptions.delete(channel)
     this.#stream.event('', '–', 'Unsubscribed from ', make('b', '', channel))
-    if (channel === this.#selected) this.#select(this.#client.channels[0] ?? '')
+    if (channel === this.#selected) this.#select(subscriptions.keys().next().value ?? '')
   }
 
   // data is what the form holds; undefined: it is not JSON.
