@@ -168,6 +168,34 @@ func on(s *hub.Session, fn func()) {
 	<-done
 }
 
+// A ping of the server's is answered by a pong, once.
+func TestProbe(t *testing.T) {
+	eachMode(t, nil, func(f *fixture) {
+		p := f.dial(f.t, "", "")
+		s := <-f.proto.opened
+		waits := func() (waits bool) {
+			on(s, func() { waits = s.Conn().(*conn).is(probed) })
+			return waits
+		}
+		p.write(append(masked(bitFin|opPong, "unasked"), text("one")...))
+		p.expectText("one")
+		on(s, func() {
+			if !s.Probe() {
+				f.t.Error("a WebSocket cannot be asked")
+			}
+		})
+		p.expect(bitFin|opPing, "")
+		if !waits() {
+			f.t.Error("no answer is awaited")
+		}
+		p.write(append(masked(bitFin|opPong, ""), text("two")...))
+		p.expectText("two")
+		if waits() {
+			f.t.Error("an answer is still awaited")
+		}
+	})
+}
+
 func TestServerCloses(t *testing.T) {
 	eachMode(t, nil, func(f *fixture) {
 		t := f.t
