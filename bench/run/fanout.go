@@ -227,17 +227,21 @@ func (c *crowd) read(stream io.Reader) {
 	for kept := 0; ; {
 		n, err := stream.Read(buf[kept:])
 		if err != nil {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if !c.left {
-				c.fail(fmt.Errorf("a subscriber's connection ended: %w", err))
-			}
+			c.ended(err)
 			return
 		}
 		have := buf[:kept+n]
 		c.count(int64(bytes.Count(have, c.mark)))
 		tail := have[max(0, len(have)-len(c.mark)+1):]
 		kept = copy(buf, tail)
+	}
+}
+
+func (c *crowd) ended(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.left {
+		c.fail(fmt.Errorf("a subscriber's connection ended: %w", err))
 	}
 }
 
