@@ -59,8 +59,8 @@ type Engine interface {
 	// NewLoop is hub.Config.NewLoop.
 	NewLoop(sh *hub.Shard) hub.Loop
 	// Adopt takes a connection over from net/http. early is what was read from it
-	// already; it is not kept. The connection belongs to the engine afterwards,
-	// also when Adopt fails.
+	// already; it is not kept. Deadlines of c are lifted. The connection belongs to
+	// the engine afterwards, also when Adopt fails.
 	Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) error
 	// Close waits until every stream is gone. The hub is shut down before.
 	Close(ctx context.Context) error

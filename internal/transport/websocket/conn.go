@@ -29,6 +29,7 @@ const (
 	closing                          // a close frame is sent or on its way
 	peerClosed                       // the peer's close frame has arrived, or its end
 	probed                           // a ping frame is not yet answered
+	resuming                         // it goes on in a moment
 )
 
 var (
@@ -157,7 +158,7 @@ func (c *conn) Close(rest []byte, d hub.Disconnect) {
 	switch {
 	case c.code != 0:
 		code, reason = int(c.code), ""
-	case code < 1000 || code >= 5000:
+	case !validCloseCode(code):
 		code = closeNormal
 	}
 	last := appendClose(append(make([]byte, 0, len(rest)+maxControl+2), rest...), code, reason)
@@ -177,16 +178,23 @@ func (c *conn) Abort() { c.stream.Abort() }
 
 // Pause implements hub.Conn.
 func (c *conn) Pause() {
-	c.flags |= paused
+	c.flags = c.flags&^resuming | paused
 	c.stream.Pause()
 }
 
 // Resume implements hub.Conn. What was held comes first, but not inside the call
 // that resumed.
-func (c *conn) Resume() { c.session.Post(c.goOn) }
+func (c *conn) Resume() {
+	c.flags |= resuming
+	c.session.Post(func() {
+		if c.is(resuming) { // not paused again meanwhile
+			c.goOn()
+		}
+	})
+}
 
 func (c *conn) goOn() {
-	c.flags &^= paused
+	c.flags &^= paused | resuming
 	if held := c.held; len(held) > 0 {
 		c.held = nil
 		c.Data(held)

@@ -27,8 +27,8 @@ const accepted = wsflate.ExtensionName + "; server_no_context_takeover; client_n
 
 // negotiate takes the first offer of permessage-deflate that can be served: one
 // that asks for no window of ours but the full one, for that is what the pooled
-// writers have.
-func negotiate(offers []string) bool {
+// writers have. It returns the answer; "": none can be served.
+func negotiate(offers []string) string {
 	for _, line := range offers {
 		options, ok := httphead.ParseOptions([]byte(line), nil)
 		if !ok {
@@ -39,12 +39,15 @@ func negotiate(offers []string) bool {
 			if !strings.EqualFold(string(o.Name), wsflate.ExtensionName) || p.Parse(o) != nil {
 				continue
 			}
-			if p.ServerMaxWindowBits == 0 || p.ServerMaxWindowBits == 15 {
-				return true
+			switch p.ServerMaxWindowBits {
+			case 0:
+				return accepted
+			case 15:
+				return accepted + "; server_max_window_bits=15" // who asks is told (7.1.2.1)
 			}
 		}
 	}
-	return false
+	return ""
 }
 
 // tail ends a message on the wire and is left out there (RFC 7692, 7.2.1).

@@ -26,7 +26,7 @@ func TestNegotiate(t *testing.T) {
 		{[]string{";;;"}, false},
 	}
 	for _, tt := range tests {
-		if got := negotiate(tt.offers); got != tt.want {
+		if got := negotiate(tt.offers) != ""; got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.offers, got, tt.want)
 		}
 	}

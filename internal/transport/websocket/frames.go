@@ -3,6 +3,7 @@ package websocket
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"unicode/utf8"
 )
 
@@ -86,7 +87,7 @@ func frameLength(p []byte, short int) (int, error) {
 		switch {
 		case n < 1<<16 || n>>63 != 0:
 			return 0, errLength
-		case n > 1<<31:
+		case n > math.MaxInt32: // what an int holds everywhere
 			return 0, errTooBig
 		}
 		return int(n), nil

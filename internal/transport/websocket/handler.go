@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -22,6 +23,9 @@ const (
 	DefaultMaxMessage    = 512 << 10
 	DefaultMaxHandshakes = 2048
 )
+
+// handshakeTimeout is how long a client may take to accept the 101.
+const handshakeTimeout = 5 * time.Second
 
 // Config is what a Handler is made of. Hub, Engine and Protocols are required.
 type Config struct {
@@ -148,13 +152,19 @@ func unavailable(w http.ResponseWriter, why string) {
 // the hub are given back here only on an error.
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Shard) error {
 	proto := h.choose(r.Header)
-	deflate := !h.cfg.NoDeflate && negotiate(r.Header["Sec-Websocket-Extensions"])
+	extension := ""
+	if !h.cfg.NoDeflate {
+		extension = negotiate(r.Header["Sec-Websocket-Extensions"])
+	}
 	nc, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "this connection cannot be upgraded; use HTTP/1.1", http.StatusHTTPVersionNotSupported)
 		return err
 	}
-	if _, err := nc.Write(response(r.Header.Get("Sec-Websocket-Key"), proto.name, deflate)); err != nil {
+	if err := nc.SetWriteDeadline(time.Now().Add(handshakeTimeout)); err != nil { // the engine lifts it
+		return errors.Join(err, nc.Close())
+	}
+	if _, err := nc.Write(response(r.Header.Get("Sec-Websocket-Key"), proto.name, extension)); err != nil {
 		return errors.Join(err, nc.Close())
 	}
 	early, err := buf.Peek(buf.Reader.Buffered())
@@ -167,7 +177,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Sha
 		hello = h.cfg.Hello(r)
 	}
 	enc := proto.plain
-	if deflate {
+	if extension != "" {
 		c.flags |= deflated
 		enc = proto.deflated
 	}
@@ -235,7 +245,7 @@ func (h *Handler) choose(header http.Header) served {
 }
 
 // response is the 101 (RFC 6455, 4.2.2).
-func response(key, protocol string, deflate bool) []byte {
+func response(key, protocol, extension string) []byte {
 	b := append(make([]byte, 0, 256),
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
@@ -243,8 +253,8 @@ func response(key, protocol string, deflate bool) []byte {
 	if protocol != "" {
 		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), protocol...)
 	}
-	if deflate {
-		b = append(append(b, "\r\nSec-WebSocket-Extensions: "...), accepted...)
+	if extension != "" {
+		b = append(append(b, "\r\nSec-WebSocket-Extensions: "...), extension...)
 	}
 	return append(b, "\r\n\r\n"...)
 }

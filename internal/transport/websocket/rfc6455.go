@@ -1,6 +1,10 @@
 package websocket
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+	"unicode/utf8"
+)
 
 // WebSocket on one page. Sources: RFC 6455, RFC 7692 (permessage-deflate).
 //
@@ -38,7 +42,7 @@ import "encoding/binary"
 // Either side sends a close frame and the other answers with the same code; this
 // side then closes. A peer that does not answer is cut off when the hub's timer
 // for closing sessions fires. Disconnect codes of the hub travel as close codes:
-// 3000–4999 are free for that use; a code outside is sent as 1000.
+// 3000–4999 are free for that use; a code that may not be sent is sent as 1000.
 
 // Opcodes (RFC 6455, 5.2).
 const (
@@ -91,14 +95,19 @@ func AppendFrame(dst []byte, op byte, payload []byte) []byte {
 }
 
 // appendClose appends a close frame; closeNoStatus makes an empty one. The
-// reason is cut to what fits.
+// reason is cut to what fits, between two characters.
 func appendClose(dst []byte, code int, reason string) []byte {
 	if code == closeNoStatus {
 		return append(dst, bitFin|opClose, 0)
 	}
 	if len(reason) > maxReason {
-		reason = reason[:maxReason]
+		end := maxReason
+		for end > 0 && !utf8.RuneStart(reason[end]) {
+			end--
+		}
+		reason = reason[:end]
 	}
+	reason = strings.ToValidUTF8(reason, "")
 	dst = append(dst, bitFin|opClose, byte(2+len(reason)), byte(code>>8), byte(code))
 	return append(dst, reason...)
 }
