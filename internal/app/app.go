@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/auth"
@@ -126,9 +127,10 @@ func (a *App) Run(ctx context.Context) error {
 	a.warn()
 	returning, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go a.returnMemory(returning)
+	var background sync.WaitGroup
+	background.Go(func() { a.returnMemory(returning) })
 	fetching := a.fetchKeys(returning)
-	defer func() { cancel(); <-fetching }()
+	defer func() { cancel(); <-fetching; background.Wait() }()
 	failed := make(chan error, 1)
 	go func() { failed <- a.server.Serve(a.listener) }()
 	select {
