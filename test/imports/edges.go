@@ -18,6 +18,8 @@ var outer = []string{"internal/api/...", "internal/admin", "internal/transport/.
 var edges = []edge{
 	{from: "internal/...", to: []string{"internal/app"}, why: "app is the composition root: it knows every part, no part knows it"},
 	{from: "client/...", to: []string{"internal/..."}, why: "users import the client; it must not drag the server in"},
+	{from: "js", to: []string{"internal/...", "client/..."}, why: "it embeds the browser's client and is nothing else"},
+	{from: "bench/transports", to: []string{"internal/..."}, why: "it measures any server, as a client sees it"},
 	{from: "internal/...", except: "internal/app", to: []string{"internal/config"}, why: "a package defines its own Config, app fills it from the settings"},
 
 	{from: "internal/transport/...", to: []string{"internal/protocol/..."}, why: "a transport moves bytes; a protocol that it knows could not be carried by another"},
