@@ -20,9 +20,10 @@ var (
 // poll is what the protocol remembers of one session.
 type poll struct {
 	client
-	messages  []byte // separated by commas
-	due       bool   // wait is over
-	scheduled bool   // a reply follows this turn
+	messages  []byte      // separated by commas
+	held      []hub.Event // came before every subscription was answered
+	due       bool        // wait is over
+	scheduled bool        // a reply follows this turn
 }
 
 // Name implements hub.Protocol.
@@ -62,8 +63,17 @@ func (Poll) Shared(*hub.Session) bool { return false }
 
 // AppendFor implements hub.Personal: what comes is kept for the reply.
 func (Poll) AppendFor(dst []byte, s *hub.Session, e *hub.Event) []byte {
-	if e.Kind == hub.EventPublication && s.Alive() {
-		pollOf(s).add(e.Channel, e.Epoch, e.Publication)
+	if e.Kind != hub.EventPublication || !s.Alive() {
+		return dst
+	}
+	c := pollOf(s)
+	switch {
+	case !c.opening():
+		c.add(e.Channel, e.Epoch, e.Publication)
+	case len(c.held) == maxHeld:
+		s.Disconnect(hub.DisconnectSlow)
+	default:
+		c.held = append(c.held, *e)
 	}
 	return dst
 }
@@ -78,6 +88,10 @@ func (c *poll) begin() {
 			c.add(res.Channel, res.Position.Epoch, pub)
 		}
 	}
+	for i := range c.held { // after what was recovered before it
+		c.add(c.held[i].Channel, c.held[i].Epoch, c.held[i].Publication)
+	}
+	c.held = nil
 	if say || len(c.messages) > 0 {
 		c.reply()
 	}
