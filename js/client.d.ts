@@ -186,7 +186,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly transport: Transport
   /** By channel. */
   readonly subscriptions: Map<string, Subscription>
-  /** Connects; while waiting, tries again at once. */
+  /** Connects; while waiting, tries again within half a second. */
   connect(): void
   /** Ends the connection. Subscriptions keep their positions for the next connect(). */
   disconnect(): void

@@ -244,7 +244,7 @@ export class Client extends Emitter {
   // hurry tries soon when there is reason to hope.
   #hurry() {
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => this.#open(), this.#jitter(0))
+    this.#retry = setTimeout(() => this.#open(), this.#jitter(0, 0, 500))
   }
 
   #end(code, reason) {

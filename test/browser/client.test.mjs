@@ -244,7 +244,6 @@ test('a page that is offline comes back when it is online', async () => {
   assert.equal((await tab.told('state')).at(-1).reason, 'offline')
   await server.publish(channel, 1)
   await context.setOffline(false)
-  await tab.do(() => window.client.connect()) // and now without the jitter of so large a delay
   await tab.received(1)
 })
 
