@@ -1,12 +1,13 @@
-// Command run measures the built server and writes a page to bench/results:
-// publishes over HTTP and, where the load generator pushbench stands beside the
-// project, connections and fan-out next to the least that a server can do, in the
-// same run; fan-out by every transport and encoding next to JSON over WebSocket;
-// then the Go benchmarks of the module.
+// Command run measures the built server and writes a page to bench/results: idle
+// sessions, connects, fan-out and publishes, next to the least that a server can
+// do (pushbench's limit, where its source stands beside the project), in turn with
+// it; then the Go benchmarks of the module.
 //
-//	go run ./bench/run                  # everything, about fifteen minutes
-//	go run ./bench/run -runs 1 -dur 1s  # a look
+//	go run ./bench/run                                     # everything: hours
+//	go run ./bench/run -only fanout,rooms                  # some sections
+//	go run ./bench/run -runs 1 -dur 1s -hold 5s -only idle # a look
 //
 // Numbers are medians of several runs, per second of the server's CPU where that
-// makes them comparable. It measures and asserts nothing. Start reading at main.
+// makes them comparable; look at ratios more than at numbers. It measures and
+// asserts nothing. Start reading at main, then sections.
 package main

@@ -91,7 +91,6 @@ type feed struct {
 // fanouts measures what one delivery costs by each way, with this program as the
 // load, which reads as fast as it can and is not what is measured.
 func (b *bench) fanouts(ctx context.Context) (string, error) {
-	fmt.Println("fan-out by transport and encoding")
 	text := fmt.Sprintf("\n## Fan-out by transport and encoding\n\n%d subscribers of one channel, %d publications under way. Ratios are to %s\n"+
 		"in the same table. Bytes are those on the wire for one delivery, HTTP and WebSocket framing included.\n", fanoutSubscribers, fanoutWindow, reference)
 	padded := func(size int) feed {
@@ -168,7 +167,7 @@ func (b *bench) fanoutRun(ctx context.Context, f feed, w way) (numbers, error) {
 	if err := p.publish(ctx, b.dur/4); err != nil {
 		return nil, err
 	}
-	cpu, err := cpuSeconds(ctx, api)
+	cpu, err := cpuSeconds(srv.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +176,7 @@ func (b *bench) fanoutRun(ctx context.Context, f feed, w way) (numbers, error) {
 		return nil, err
 	}
 	took, n := time.Since(start).Seconds(), float64(c.delivered.Load()-delivered)
-	after, err := cpuSeconds(ctx, api)
+	after, err := cpuSeconds(srv.PID())
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,22 +22,46 @@ import (
 type bench struct {
 	runs    int
 	dur     time.Duration
+	hold    time.Duration
 	results string // directory
 	tools   string // directory of pushbench's source
-	goBench bool
+	only    string // sections, separated by commas; "": all
 
 	dir string // temporary, for binaries and data
 	bin string
-	cpu []string // pins a process to the server's core; nil: not here
+	cpu []string // pins a process to cores; nil: not here
+}
+
+// section is a part of the page.
+type section struct {
+	name    string
+	measure func(context.Context) (string, error)
+}
+
+func (b *bench) sections() []section {
+	return []section{
+		{"idle", b.idles},
+		{"connect", b.pushes("connect", "Connects")},
+		{"fanout", b.pushes("fanout", "Fan-out")},
+		{"rooms", b.pushes("rooms", "HTTP publishes to rooms of 2")},
+		{"rate", b.pushes("rate", "A steady rate")},
+		{"beside", b.besides},
+		{"allocs", allocations},
+		{"scale", b.scales},
+		{"ways", b.fanouts},
+		{"publish", b.publishes},
+		{"go", b.goBenchmarks},
+	}
 }
 
 func main() {
 	b := &bench{}
-	flag.IntVar(&b.runs, "runs", 3, "runs of each measurement; the median counts")
-	flag.DurationVar(&b.dur, "dur", 4*time.Second, "how long one run measures")
+	flag.IntVar(&b.runs, "runs", 7, "runs of each measurement; the median counts")
+	flag.DurationVar(&b.dur, "dur", 8*time.Second, "how long one run measures")
+	flag.DurationVar(&b.hold, "hold", 50*time.Second, "how long idle sessions are looked at: at least two intervals of pings")
+	flag.StringVar(&b.only, "only", "", "sections, separated by commas: "+strings.Join(names(b.sections()), ", "))
 	flag.StringVar(&b.results, "results", filepath.Join("bench", "results"), "where the page goes")
-	flag.StringVar(&b.tools, "pushbench", filepath.Join("..", "shared", "pushbench"), "source of the load generator; without it only HTTP publishes are measured")
-	flag.BoolVar(&b.goBench, "go", true, "run the Go benchmarks too")
+	flag.StringVar(&b.tools, "pushbench", filepath.Join("..", "shared", "pushbench"), "source of the load generator; what needs it is left out where it is not")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := b.run(ctx)
@@ -45,44 +72,65 @@ func main() {
 	}
 }
 
-func (b *bench) run(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "fanfare-bench-")
+func names(list []section) (n []string) {
+	for _, s := range list {
+		n = append(n, s.name)
+	}
+	return n
+}
+
+// chosen are the sections that are asked for.
+func (b *bench) chosen() ([]section, error) {
+	all := b.sections()
+	if b.only == "" {
+		return all, nil
+	}
+	var list []section
+	for name := range strings.SplitSeq(b.only, ",") {
+		i := slices.IndexFunc(all, func(s section) bool { return s.name == strings.TrimSpace(name) })
+		if i < 0 {
+			return nil, fmt.Errorf("no section %q; there are %s", name, strings.Join(names(all), ", "))
+		}
+		list = append(list, all[i])
+	}
+	return list, nil
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	sections, err := b.chosen()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	b.dir = dir
-	if b.bin, err = server.Build(ctx, dir); err != nil {
+	if b.dir, err = os.MkdirTemp("", "fanfare-bench-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	if b.bin, err = server.Build(ctx, b.dir); err != nil {
+		return err
+	}
+	if err := b.buildTools(ctx); err != nil {
 		return err
 	}
 	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
 		b.cpu = []string{"taskset", "-c"}
 	}
-	page, err := b.page(ctx)
+	page, err := b.head(ctx)
 	if err != nil {
 		return err
 	}
-	sections := []func(context.Context) (string, error){b.publishes, b.pushes, b.fanouts}
-	if b.goBench {
-		sections = append(sections, goBenchmarks)
+	if err := b.stay(ctx, loaderCore); err != nil {
+		return err
 	}
-	for _, section := range sections {
-		text, err := section(ctx)
+	began := time.Now()
+	for i, s := range sections {
+		fmt.Printf("[%d of %d, %s] %s\n", i+1, len(sections), time.Since(began).Round(time.Second), s.name)
+		text, err := s.measure(ctx)
 		if err != nil {
-			return err
+			return errors.Join(fmt.Errorf("%s: %w", s.name, err), b.write(context.WithoutCancel(ctx), page))
 		}
 		page += text
 	}
 	return b.write(ctx, page)
-}
-
-// pin runs a process on one core, where that can be done: the server on the first,
-// whoever loads it on the second.
-func (b *bench) pin(core string) []string {
-	if b.cpu == nil {
-		return nil
-	}
-	return append(append([]string{}, b.cpu...), core)
 }
 
 const (
@@ -90,55 +138,49 @@ const (
 	loaderCore = "1"
 )
 
-// page is the head of the page: what was measured, where, and how to do it again.
-func (b *bench) page(ctx context.Context) (string, error) {
-	commit, err := output(ctx, "git", "describe", "--always", "--dirty", "--abbrev=10")
+// pin runs a process on one core, where that can be done: the server on the first,
+// whoever loads it on the second.
+func (b *bench) pin(cores string) []string {
+	if b.cpu == nil {
+		return nil
+	}
+	return append(slices.Clone(b.cpu), cores)
+}
+
+func (b *bench) allCores() string { return "0-" + strconv.Itoa(runtime.NumCPU()-1) }
+
+// stay pins this process, which is a load too.
+func (b *bench) stay(ctx context.Context, cores string) error {
+	if b.cpu == nil {
+		return nil
+	}
+	_, err := output(ctx, "taskset", "-a", "-cp", cores, strconv.Itoa(os.Getpid()))
+	return err
+}
+
+// temp is a path in the directory that goes with the run.
+func (b *bench) temp(name string) string { return filepath.Join(b.dir, name) }
+
+// allocations tells what a test of the hub asserts.
+func allocations(ctx context.Context) (string, error) {
+	const test = "TestDeliveryAllocatesNothing"
+	said, err := output(ctx, "go", "test", "-count=1", "-v", "-run=^"+test+"$", "./internal/hub")
+	if err == nil && !strings.Contains(said, "--- PASS: "+test) {
+		err = fmt.Errorf("%s did not run", test)
+	}
 	if err != nil {
 		return "", err
 	}
-	how := "on the cores that the system gave them"
-	if b.cpu != nil {
-		how = "the server on one core with GOMAXPROCS=1, the load on another"
-	}
-	return fmt.Sprintf("# Measurements of %s\n\n%s, %d cores, %s/%s, %s; loopback, %s.\n"+
-		"Medians of %d runs of %s. Absolute numbers hold for this machine; look at the ratios.\n\n```sh\n%s\n```\n",
-		commit, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), how,
-		b.runs, b.dur, b.command()), nil
-}
-
-// command is what makes this page again.
-func (b *bench) command() string {
-	if flag.NFlag() == 0 {
-		return "make bench"
-	}
-	args := []string{"go run ./bench/run"}
-	flag.Visit(func(f *flag.Flag) {
-		if f.Name == "runs" || f.Name == "dur" || f.Name == "go" {
-			args = append(args, fmt.Sprintf("-%s=%s", f.Name, f.Value))
-		}
-	})
-	return strings.Join(args, " ")
-}
-
-func (b *bench) write(ctx context.Context, page string) error {
-	commit, err := output(ctx, "git", "rev-parse", "--short=10", "HEAD")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(b.results, 0o755); err != nil {
-		return err
-	}
-	file := filepath.Join(b.results, time.Now().UTC().Format(time.DateOnly)+"-"+commit+".md")
-	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
-		return err
-	}
-	fmt.Println("\nwritten to", file)
-	return nil
+	t := &table{head: []string{"what", "number", "aim"}}
+	t.add("heap allocations per delivery", "0", "0")
+	return "\n## Allocations\n\nAsserted by `" + test + "`.\n\n" + t.String(), nil
 }
 
 // goBenchmarks runs the benchmarks of the module, benchstat's table of them.
-func goBenchmarks(ctx context.Context) (string, error) {
-	fmt.Println("Go benchmarks, ./...")
+func (b *bench) goBenchmarks(ctx context.Context) (string, error) {
+	if err := b.stay(ctx, b.allCores()); err != nil {
+		return "", err
+	}
 	raw, err := output(ctx, "go", "test", "-run=^$", "-bench=.", "-benchmem", "-count=3", "./...")
 	if err != nil {
 		return "", err

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,64 +12,18 @@ import (
 	"github.com/fanfare-push/fanfare/test/server"
 )
 
-const apiKey = "bench"
-
-// serverConfig has a namespace for each kind of history; pushbench subscribes to
-// channels as an anonymous client.
-const serverConfig = `
-log:
-  level: warn
-api:
-  key: ` + apiKey + `
-client:
-  allow_anonymous: true
-channel:
-  without_namespace:
-    allow_subscribe_for_client: true
-    allow_subscribe_for_anonymous: true
-  namespaces:
-    - name: memory
-      history_size: 100
-      history_ttl: 1h
-      history_durability: memory
-      allow_subscribe_for_client: true
-      allow_subscribe_for_anonymous: true
-    - name: disk
-      history_size: 100
-      history_ttl: 1h
-      allow_subscribe_for_client: true
-      allow_subscribe_for_anonymous: true
-`
-
-// start runs the server on its core, over an empty data directory.
-func (b *bench) start(ctx context.Context) (*server.Server, error) {
-	dir, err := os.MkdirTemp(b.dir, "run-")
-	if err != nil {
-		return nil, err
-	}
-	opts := server.Options{Bin: b.bin, Dir: dir, Config: serverConfig, APIKey: apiKey, Wrap: b.pin(serverCore)}
-	if b.cpu != nil {
-		opts.Env = []string{"GOMAXPROCS=1"}
-	}
-	return server.Start(ctx, opts)
-}
-
 // publishes measures HTTP publishes to channels without subscribers, with this
 // program as the load.
 func (b *bench) publishes(ctx context.Context) (string, error) {
-	fmt.Println("HTTP publishes")
 	t := &table{head: []string{"history", "connections", "publishes/s", "publishes per CPU-second of the server", "CPU"}}
 	for _, kind := range []struct{ history, prefix string }{{"none", ""}, {"memory", "memory:"}, {"disk, fsynced", "disk:"}} {
 		for _, writers := range []int{1, 64} {
-			var runs []numbers
-			for range b.runs {
-				run, err := b.publishRun(ctx, kind.prefix, writers)
-				if err != nil {
-					return "", fmt.Errorf("publishes, history %s: %w", kind.history, err)
-				}
-				runs = append(runs, run)
+			m, err := b.repeat(ctx, fmt.Sprintf("history %s, %d connections", kind.history, writers), func(ctx context.Context) (numbers, error) {
+				return b.publishRun(ctx, kind.prefix, writers)
+			})
+			if err != nil {
+				return "", err
 			}
-			m := median(runs)
 			t.add(kind.history, strconv.Itoa(writers), human(m["rate"]), human(m["per_cpu"]), fmt.Sprintf("%.0f %%", 100*m["cpu"]))
 		}
 	}
@@ -81,28 +31,25 @@ func (b *bench) publishes(ctx context.Context) (string, error) {
 }
 
 func (b *bench) publishRun(ctx context.Context, prefix string, writers int) (numbers, error) {
-	srv, err := b.start(ctx)
+	srv, err := b.start(ctx, 1, false)
 	if err != nil {
 		return nil, err
 	}
-	defer srv.Kill()
-	transport := &http.Transport{MaxIdleConnsPerHost: writers}
-	defer transport.CloseIdleConnections()
-	api := srv.API(&http.Client{Transport: transport})
-	if _, err := publishFor(ctx, api, prefix, writers, b.dur/4); err != nil {
+	defer srv.end()
+	if _, err := publishFor(ctx, srv.api, prefix, writers, b.dur/4); err != nil {
 		return nil, err
 	}
-	before, err := cpuSeconds(ctx, api)
+	before, err := cpuSeconds(srv.PID())
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	n, err := publishFor(ctx, api, prefix, writers, b.dur)
+	n, err := publishFor(ctx, srv.api, prefix, writers, b.dur)
 	if err != nil {
 		return nil, err
 	}
 	took := time.Since(start).Seconds()
-	after, err := cpuSeconds(ctx, api)
+	after, err := cpuSeconds(srv.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -136,26 +83,3 @@ func publishFor(ctx context.Context, api *server.API, prefix string, writers int
 	wg.Wait()
 	return n.Load(), context.Cause(ctx)
 }
-
-// cpuSeconds is what the server's process has used, user and system.
-func cpuSeconds(ctx context.Context, api *server.API) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+api.Addr+"/metrics", http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("X-API-Key", api.Key)
-	res, err := api.Client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	for s := bufio.NewScanner(res.Body); s.Scan(); {
-		if v, ok := strings.CutPrefix(s.Text(), "process_cpu_seconds_total "); ok {
-			return strconv.ParseFloat(v, 64)
-		}
-	}
-	return 0, fmt.Errorf("/metrics, HTTP %d, has no process_cpu_seconds_total", res.StatusCode)
-}
-
-// temp is a path in the directory that goes with the run.
-func (b *bench) temp(name string) string { return filepath.Join(b.dir, name) }

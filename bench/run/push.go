@@ -4,104 +4,142 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 )
 
-// scenario is one mode of pushbench. limit are its arguments against the least a
-// server can do; nil: there is nothing to compare with.
+// scenario is one mode of pushbench, in turn against the server and against limit,
+// the least a server can do.
 type scenario struct {
-	name    string
-	args    []string
-	limit   []string
-	show    []string // numbers of pushbench
-	compare string   // the one of which the ratio is shown
+	name  string
+	args  []string // against the server
+	limit []string // against limit; nil: the same
+	rows  []row
 }
 
-func scenarios() []scenario {
-	fanout := []string{"deliveries_per_cpu_s", "p50_ms", "p99_ms", "lost"}
-	chat := []string{"publishes_per_cpu_s", "p50_ms", "p99_ms", "lost"}
-	two := []string{"-mode=chat", "-n=2", "-members=2"}
-	return []scenario{
-		{"idle, 5,000 connections", []string{"-mode=idle", "-n=5000"}, []string{"-mode=idle", "-n=5000"}, []string{"rss_kb_per_conn", "idle_cpu_us_per_conn_s", "ramp_cpu_s"}, "rss_kb_per_conn"},
-		{"fan-out to 1,000, one in flight", []string{"-mode=fanout", "-n=1000", "-window=1"}, []string{"-mode=fanout", "-n=1000", "-window=1"}, fanout, "deliveries_per_cpu_s"},
-		{"fan-out to 1,000, 4 in flight", []string{"-mode=fanout", "-n=1000", "-window=4"}, []string{"-mode=fanout", "-n=1000", "-window=4"}, fanout, "deliveries_per_cpu_s"},
-		{"fan-out to 5,000, 4 in flight", []string{"-mode=fanout", "-n=5000", "-window=4"}, []string{"-mode=fanout", "-n=5000", "-window=4"}, fanout, "deliveries_per_cpu_s"},
-		{"50 publications/s to 1,000", []string{"-mode=rate", "-n=1000", "-rate=50"}, []string{"-mode=rate", "-n=1000", "-rate=50"}, []string{"server_cpu", "p50_ms", "p99_ms", "lost"}, "server_cpu"},
-		{"publishes to rooms of 2, one room", two, two, chat, "publishes_per_cpu_s"},
-		{"publishes to rooms of 2, 500 rooms", []string{"-mode=chat", "-n=1000", "-members=2"}, nil, chat, ""},
-		{"publishes to rooms of 2, history in memory", []string{"-mode=chat", "-n=1000", "-members=2", "-channel=memory:bench"}, nil, chat, ""},
-		{"publishes to rooms of 2, history on disk", []string{"-mode=chat", "-n=1000", "-members=2", "-channel=disk:bench"}, nil, chat, ""},
-	}
+// row is a number of a scenario.
+type row struct {
+	what  string
+	of    func(numbers) float64
+	show  func(float64) string
+	aim   string // of the ratio; "": none
+	ratio bool
 }
 
-// pushes measures connections and fan-out with pushbench, in turn against the
-// server and against limit, the least a server can do.
-func (b *bench) pushes(ctx context.Context) (string, error) {
-	if _, err := os.Stat(b.tools); errors.Is(err, fs.ErrNotExist) {
-		fmt.Println("no pushbench: connections and fan-out are not measured")
-		return "", nil
+func perCPU(what, name, aim string) row {
+	return row{what: what + " per CPU-second", of: func(n numbers) float64 { return n[name] }, show: human, aim: aim, ratio: true}
+}
+
+func millis(what, name, aim string) row {
+	return row{what: what, of: func(n numbers) float64 { return n[name] }, show: func(v float64) string { return fmt.Sprintf("%.1f ms", v) }, aim: aim, ratio: aim != ""}
+}
+
+// scenarios by section.
+func scenarios(section string) []scenario {
+	fanout := func(n, window int) []string {
+		return []string{"-mode=fanout", "-n=" + strconv.Itoa(n), "-window=" + strconv.Itoa(window)}
 	}
-	for name, pkg := range map[string]string{"pushbench": ".", "limit": "./limit"} {
-		build := exec.CommandContext(ctx, "go", "build", "-o", b.temp(name), pkg)
-		build.Dir = b.tools
-		if out, err := build.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
+	deliveries := func(aim string) []row {
+		return []row{perCPU("deliveries", "deliveries_per_cpu_s", aim), millis("p50", "p50_ms", ""), millis("p99", "p99_ms", "")}
+	}
+	const storm = 10_000
+	connects := []string{"-mode=idle", "-n=" + strconv.Itoa(storm), "-hold=1s"}
+	perConnect := row{"CPU per session", func(n numbers) float64 { return n["ramp_cpu_s"] / storm * 1e6 }, func(v float64) string { return fmt.Sprintf("%.0f µs", v) }, "≤ 1.6", true}
+	rooms := func(name, channel string, n int, aim string) scenario {
+		return scenario{
+			name,
+			[]string{"-mode=chat", "-n=" + strconv.Itoa(n), "-members=2", "-channel=" + channel},
+			[]string{"-mode=chat", "-n=2", "-members=2"},
+			[]row{perCPU("publishes", "publishes_per_cpu_s", aim), millis("p50", "p50_ms", ""), millis("p99", "p99_ms", "")},
 		}
 	}
-	fmt.Println("connections and fan-out, by pushbench")
-	t := &table{head: []string{"what", "number", "fanfare", "limit", "ratio"}}
-	for _, s := range scenarios() {
-		if err := b.scenario(ctx, s, t); err != nil {
-			return "", fmt.Errorf("%s: %w", s.name, err)
+	switch section {
+	case "fanout":
+		return []scenario{
+			{"fan-out to 1,000, one in flight", fanout(1000, 1), nil, deliveries("≥ 0.95")},
+			{"fan-out to 10,000, one in flight", fanout(10_000, 1), nil, deliveries("≥ 0.95")},
+			{"16 in flight to 1,000; limit: one by one", fanout(1000, 16), fanout(1000, 1), deliveries("≥ 5")},
 		}
+	case "connect":
+		return []scenario{{"connect + subscribe, 10,000; limit: handshake", connects, nil, []row{perConnect}}}
+	case "rooms":
+		return []scenario{
+			rooms("HTTP publish to a room of 2", "bench", 2, "≥ 0.7"),
+			rooms("HTTP publish to 500 rooms of 2; limit: one", "bench", 1000, "≥ 0.7"),
+			rooms("the same with memory history", "memory:bench", 1000, ""),
+			rooms("the same with disk history", "disk:bench", 1000, "≥ 0.5"),
+		}
+	case "rate":
+		args := []string{"-mode=rate", "-n=1000", "-rate=50"}
+		return []scenario{{"50 publications/s to 1,000", args, nil, []row{
+			millis("p50", "p50_ms", "≤ 1.3"), millis("p99", "p99_ms", "≤ 1.3"),
+			{"CPU", func(n numbers) float64 { return n["server_cpu"] }, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }, "", true},
+		}}}
 	}
-	return "\n## Connections and fan-out\n\nMeasured with pushbench, 128 bytes; `limit` is a loop that sends one shared frame with one system call\n" +
-		"for each connection, and knows no protocol.\n\n" + t.String(), nil
+	return nil
+}
+
+// pushes is a section of scenarios.
+func (b *bench) pushes(section, title string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if !b.withPushbench() {
+			fmt.Println("  no pushbench: not measured")
+			return "", nil
+		}
+		t := &table{head: []string{"what", "number", "fanfare", "limit", "ratio", "aim"}}
+		for _, s := range scenarios(section) {
+			if err := b.scenario(ctx, s, t); err != nil {
+				return "", fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+		return "\n## " + title + "\n\n" + t.String(), nil
+	}
 }
 
 func (b *bench) scenario(ctx context.Context, s scenario, t *table) error {
 	var ours, limits []numbers
-	for range b.runs {
-		run, err := b.pushOurs(ctx, s.args)
+	against := s.limit
+	if against == nil {
+		against = s.args
+	}
+	for i := range b.runs {
+		began := time.Now()
+		our, err := b.pushOurs(ctx, s.args)
 		if err != nil {
 			return err
 		}
-		ours = append(ours, run)
-		if s.limit == nil {
-			continue
-		}
-		if run, err = b.pushLimit(ctx, s.limit); err != nil {
+		limit, err := b.pushLimit(ctx, against)
+		if err != nil {
 			return fmt.Errorf("limit: %w", err)
 		}
-		limits = append(limits, run)
+		ours, limits = append(ours, our), append(limits, limit)
+		first := s.rows[0]
+		fmt.Printf("    %s, run %d of %d, %s: %s, limit %s\n", s.name, i+1, b.runs, time.Since(began).Round(time.Second), first.show(first.of(our)), first.show(first.of(limit)))
 	}
 	our, limit := median(ours), median(limits)
-	for _, name := range s.show {
-		beside, ratio := "", ""
-		if v, ok := limit[name]; ok {
-			beside = human(v)
-			if name == s.compare && v > 0 {
-				ratio = fmt.Sprintf("%.2f", our[name]/v)
-			}
+	for _, r := range s.rows {
+		ratio := ""
+		if base := r.of(limit); r.ratio && base > 0 {
+			ratio = fmt.Sprintf("%.2f", r.of(our)/base)
 		}
-		t.add(s.name, name, human(our[name]), beside, ratio)
+		t.add(s.name, r.what, r.show(r.of(our)), r.show(r.of(limit)), ratio, r.aim)
+	}
+	if lost := our["lost"] + our["closed"]; lost > 0 {
+		t.add(s.name, "lost or closed", human(lost), "", "", "0")
 	}
 	return nil
 }
 
 func (b *bench) pushOurs(ctx context.Context, args []string) (numbers, error) {
-	srv, err := b.start(ctx)
+	srv, err := b.start(ctx, 1, false)
 	if err != nil {
 		return nil, err
 	}
-	defer srv.Kill()
+	defer srv.end()
 	return b.pushbench(ctx, srv.Addr(), srv.PID(), append([]string{"-key=" + apiKey}, args...))
 }
 
@@ -129,11 +167,16 @@ func (b *bench) pushLimit(ctx context.Context, args []string) (numbers, error) {
 	return b.pushbench(ctx, addr, cmd.Process.Pid, append([]string{"-proto=raw"}, args...))
 }
 
-func (b *bench) pushbench(ctx context.Context, addr string, pid int, args []string) (numbers, error) {
-	argv := append(b.pin(loaderCore), b.temp("pushbench"), "-json", "-addr="+addr, "-pub=http://"+addr+"/api/publish",
-		"-pid="+strconv.Itoa(pid), "-dur="+b.dur.String(), "-hold="+b.dur.String(), "-warm=1s")
+// command is a run of pushbench; what args say counts.
+func (b *bench) command(ctx context.Context, wrap []string, addr string, pid int, args []string) *exec.Cmd {
+	argv := append(slices.Clone(wrap), b.temp("pushbench"), "-json", "-addr="+addr, "-pub=http://"+addr+"/api/publish",
+		"-pid="+strconv.Itoa(pid), "-dur="+b.dur.String(), "-warm=1s")
 	argv = append(argv, args...)
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	return exec.CommandContext(ctx, argv[0], argv[1:]...)
+}
+
+func (b *bench) pushbench(ctx context.Context, addr string, pid int, args []string) (numbers, error) {
+	cmd := b.command(ctx, b.pin(loaderCore), addr, pid, args)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -151,27 +194,4 @@ func (b *bench) pushbench(ctx context.Context, addr string, pid int, args []stri
 		}
 	}
 	return n, nil
-}
-
-// freeAddr is an address that was free a moment ago.
-func freeAddr(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
-func awaitListening(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-		if err == nil {
-			return c.Close()
-		}
-		if ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-	}
 }

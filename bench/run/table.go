@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,15 @@ import (
 
 // numbers are the results of one run, by name.
 type numbers map[string]float64
+
+// String lists them by name.
+func (n numbers) String() string {
+	var s []string
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		s = append(s, fmt.Sprintf("%s %.4g", name, n[name]))
+	}
+	return strings.Join(s, ", ")
+}
 
 // median is the median of each number over the runs that have it.
 func median(runs []numbers) numbers {
