@@ -36,7 +36,7 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 	}
-	if t, ok := c.(*net.TCPConn); ok && e.opts.SendBuffer > 0 {
+	if t, ok := beneath(c).(interface{ SetWriteBuffer(bytes int) error }); ok && e.opts.SendBuffer > 0 {
 		if err := t.SetWriteBuffer(e.opts.SendBuffer); err != nil {
 			return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 		}
@@ -47,6 +47,14 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 	}
 	e.streams.Go(func() { s.run(open) })
 	return nil
+}
+
+// beneath is the connection that TLS runs on, or c itself.
+func beneath(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
 }
 
 // Close implements Engine.
@@ -264,11 +272,7 @@ func (s *goStream) abort() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()
-	c := s.conn
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn() // its own Close would wait for room to say goodbye
-	}
-	_ = c.Close() // unblocks both goroutines
+	_ = beneath(s.conn).Close() // unblocks both goroutines; TLS would wait for room to say goodbye
 	s.signal()
 }
 

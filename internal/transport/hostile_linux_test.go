@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // This file is what one peer, or a burst of work, may not do to the others on a
@@ -153,4 +155,34 @@ func TestStopAnytime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// What the kernel keeps for a stalled peer is bounded by every engine.
+func TestSendBuffer(t *testing.T) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
+		_, server := f.pair(t)
+		raw := beneath(server)
+		if s, ok := raw.(*switchConn); ok {
+			raw = s.before
+		}
+		file, err := raw.(*net.TCPConn).File() // survives the connection
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		f.adopt(t, server, nil, &recorder{})
+		control, err := file.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := control.Control(func(fd uintptr) {
+			n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+			if err != nil || n != 32<<10 { // twice what was asked for
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
