@@ -15,6 +15,9 @@ type Origins struct {
 	any      bool
 }
 
+// literal leaves * as the only character with a meaning of its own.
+var literal = strings.NewReplacer("[", `\[`, "]", `\]`, `\`, `\\`)
+
 // NewOrigins checks patterns: "*" for every page, or scheme://host[:port] in
 // which * stands for any characters, such as "https://*.example.org".
 func NewOrigins(patterns []string) (*Origins, error) {
@@ -28,10 +31,10 @@ func NewOrigins(patterns []string) (*Origins, error) {
 		if !found || scheme == "" || rest == "" || strings.ContainsAny(rest, "/?#@") {
 			return nil, fmt.Errorf("origin %q: must be * or scheme://host[:port], where * stands for any characters", p)
 		}
-		if _, err := path.Match(p, ""); err != nil {
-			return nil, fmt.Errorf("origin %q: %w", p, err)
+		if strings.Count(p, "[") != strings.Count(p, "]") {
+			return nil, fmt.Errorf("origin %q: [ and ] stand around an IPv6 address", p)
 		}
-		o.patterns = append(o.patterns, strings.ToLower(p))
+		o.patterns = append(o.patterns, literal.Replace(strings.ToLower(p)))
 	}
 	return o, nil
 }

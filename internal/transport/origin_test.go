@@ -31,6 +31,8 @@ func TestOrigins(t *testing.T) {
 		{[]string{"https://*.example.org"}, "https://example.org", false, ""},
 		{[]string{"https://*.example.org"}, "https://evil.example/.example.org", false, ""},
 		{[]string{"http://localhost:*"}, "http://localhost:5173", true, "http://localhost:5173"},
+		{[]string{"http://[::1]:*"}, "http://[::1]:5173", true, "http://[::1]:5173"},
+		{[]string{"http://[::1]"}, "http://:", false, ""},
 		{[]string{"https://a.example", "https://b.example"}, "https://b.example", true, "https://b.example"},
 	}
 	for _, tt := range tests {
