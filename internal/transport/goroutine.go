@@ -36,7 +36,7 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 	}
-	if t, ok := c.(*net.TCPConn); ok && e.opts.SendBuffer > 0 {
+	if t, ok := socketOf(c).(*net.TCPConn); ok && e.opts.SendBuffer > 0 {
 		if err := t.SetWriteBuffer(e.opts.SendBuffer); err != nil {
 			return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 		}
