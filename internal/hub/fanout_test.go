@@ -252,3 +252,20 @@ func TestLeavingAFanOutIsNoGap(t *testing.T) {
 		t.Errorf("%d gaps, %d of the gate not given back", n, used)
 	}
 }
+
+// What waits for a client takes memory by itself, however short it is: a peer that
+// floods pings and reads no pong reaches the limit too.
+func TestShortFramesFillTheOutbox(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.OutboxMax = 64 << 10 })
+	c := h.connect("", (&gateTake{}).take)
+	sent := 0
+	on(c.session, func() {
+		for ; c.session.Alive() && sent < 10_000; sent++ {
+			c.session.SendFrame([]byte("\x8a\x00"))
+			c.session.flush()
+		}
+	})
+	if end := c.end(); end == nil || *end != DisconnectSlow {
+		t.Errorf("%v after %d frames", end, sent)
+	}
+}

@@ -349,6 +349,7 @@ func TestObserver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	h.settle() // others are told after the reply
 	on(ann.session, func() {
 		if err := ann.session.SignIn("ann", nil); err != nil {
 			t.Error(err)

@@ -17,6 +17,10 @@ type waiting struct {
 	key   string        // what a newer one of the same key replaces
 }
 
+// waitingCost is about what a frame in line takes beside its bytes. Without it a
+// flood of pings from a peer that reads nothing would take thirty times OutboxMax.
+const waitingCost = 64
+
 // Limits of what a shard keeps for re-use: outboxes, and frames in one of them.
 const (
 	maxSpareOutboxes = 1024
@@ -154,7 +158,7 @@ func (s *Session) push(frame []byte, alone bool) {
 // the oldest frames that may be lost go first; where that is not enough the
 // session does, and resumes from history.
 func (s *Session) limitOutbox() {
-	over := s.out.size - s.shard.hub.cfg.OutboxMax
+	over := s.out.size + waitingCost*len(s.out.frames) - s.shard.hub.cfg.OutboxMax
 	if over <= 0 {
 		return
 	}
@@ -162,7 +166,7 @@ func (s *Session) limitOutbox() {
 		if over <= 0 || w.of == nil {
 			return false
 		}
-		over -= len(w.bytes)
+		over -= len(w.bytes) + waitingCost
 		return true
 	}))
 	if over > 0 {

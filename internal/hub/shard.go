@@ -76,7 +76,7 @@ func (sh *Shard) Post(fn func()) { sh.post(item{fn: fn}) }
 // way, writes what came of it, and returns how long the loop may sleep unless it
 // is woken; 0: there is more to do at once, negative: for ever.
 func (sh *Shard) Turn(now time.Time) time.Duration {
-	sh.turn, sh.now = now, now.UnixMilli()
+	sh.tick(now)
 	sh.wheel.advance(sh.now, (*Session).onTimer)
 	sh.drain()
 	more := sh.deliver(true)

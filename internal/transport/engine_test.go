@@ -384,3 +384,30 @@ func TestManyStreams(t *testing.T) {
 		}
 	})
 }
+
+// What the kernel may hold of one connection is bounded: a peer that does not read
+// cannot make it keep more than a small multiple of SendBuffer.
+func TestSendBufferIsBounded(t *testing.T) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
+		rec := &recorder{}
+		f.open(t, rec)
+		taken := 0
+		f.on(func() {
+			p := make([]byte, 10_000)
+			for taken < 64<<20 {
+				n, err := rec.stream.Write(p)
+				if err != nil {
+					t.Error(err)
+				}
+				if taken += n; n < len(p) {
+					return
+				}
+			}
+		})
+		const most = 2*(16<<10) + goWriteBuffer + 256<<10 // the peer's own buffer is the rest
+		if taken > most {
+			t.Errorf("%d bytes were taken, at most %d were to be", taken, most)
+		}
+	})
+}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +35,7 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 	}
-	if t, ok := beneath(c).(interface{ SetWriteBuffer(bytes int) error }); ok && e.opts.SendBuffer > 0 {
+	if t, ok := socketOf(c).(*net.TCPConn); ok && e.opts.SendBuffer > 0 {
 		if err := t.SetWriteBuffer(e.opts.SendBuffer); err != nil {
 			return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 		}
@@ -47,14 +46,6 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 	}
 	e.streams.Go(func() { s.run(open) })
 	return nil
-}
-
-// beneath is the connection that TLS runs on, or c itself.
-func beneath(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
-	}
-	return c
 }
 
 // Close implements Engine.
@@ -272,7 +263,7 @@ func (s *goStream) abort() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()
-	_ = beneath(s.conn).Close() // unblocks both goroutines; TLS would wait for room to say goodbye
+	_ = socketOf(s.conn).Close() // unblocks both goroutines; TLS would wait for room to say goodbye
 	s.signal()
 }
 

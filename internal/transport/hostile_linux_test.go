@@ -162,11 +162,7 @@ func TestSendBuffer(t *testing.T) {
 	eachMode(t, func(f *fixture) {
 		t := f.t
 		_, server := f.pair(t)
-		raw := beneath(server)
-		if s, ok := raw.(*switchConn); ok {
-			raw = s.before
-		}
-		file, err := raw.(*net.TCPConn).File() // survives the connection
+		file, err := socketOf(server).(*net.TCPConn).File() // survives the connection
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,13 +14,7 @@ import (
 // d (RFC 5482): a client that cannot answer pings is known to be gone by nothing
 // else. It does nothing for connections that are none of TCP.
 func LimitSilence(c net.Conn, d time.Duration) error {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if s, ok := c.(*switchConn); ok {
-		c = s.before
-	}
-	t, ok := c.(*net.TCPConn)
+	t, ok := socketOf(c).(*net.TCPConn)
 	if !ok {
 		return nil
 	}
@@ -29,6 +23,17 @@ func LimitSilence(c net.Conn, d time.Duration) error {
 		return err
 	}
 	return setSilence(raw, d)
+}
+
+// socketOf is the connection below TLS, while that is net/http's.
+func socketOf(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if s, ok := c.(*switchConn); ok {
+		c = s.before
+	}
+	return c
 }
 
 func setSilence(raw syscall.RawConn, d time.Duration) error {

@@ -97,14 +97,6 @@ func (c *switchConn) Close() error {
 	return nil
 }
 
-// SetWriteBuffer is net.TCPConn's, for engines that do not switch.
-func (c *switchConn) SetWriteBuffer(bytes int) error {
-	if t, ok := c.before.(*net.TCPConn); ok {
-		return t.SetWriteBuffer(bytes)
-	}
-	return nil
-}
-
 // LocalAddr implements net.Conn.
 func (c *switchConn) LocalAddr() net.Addr {
 	if c.before != nil {

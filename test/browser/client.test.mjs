@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 
 import { launch } from './browser.mjs'
 import { Hostile } from './hostile.mjs'
-import { Server, until } from './server.mjs'
+import { scratch, Server, until } from './server.mjs'
 
 let browser
 let server
@@ -81,6 +85,13 @@ class Tab {
       return all.length >= n && all
     }, `${n} publications`)
   }
+}
+
+// jwt signs claims with HS256 (RFC 7519).
+function jwt(secret, claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`
+  return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`
 }
 
 let channels = 0
@@ -247,9 +258,41 @@ test('a page that is offline comes back when it is online', async () => {
   await tab.received(1)
 })
 
-test('pages of other sites can import it', async () => {
-  const response = await fetch(`${server.url}/client.js`)
-  assert.equal(response.headers.get('access-control-allow-origin'), '*')
-  assert.equal(response.headers.get('cross-origin-resource-policy'), 'cross-origin')
-  assert.equal(response.headers.get('content-encoding'), 'gzip')
+test('pages of another site import it, and use every transport, if the server allows them', async () => {
+  const site = createServer((request, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<title>Elsewhere</title>'))
+  await new Promise((resolve) => site.listen(0, '127.0.0.1', resolve))
+  const origin = `http://127.0.0.1:${site.address().port}`
+  const file = join(scratch('config'), 'fanfare.json')
+  writeFileSync(file, JSON.stringify({
+    app: { secret: 'secret' }, api: { key: 'key' }, client: { allowed_origins: [origin] },
+    channel: { without_namespace: { history_size: 10, history_ttl: '1m', allow_subscribe_for_client: true, allow_publish_for_client: true } },
+  }))
+  const strict = await Server.with(['--config', file], 'key')
+  try {
+    const page = await context.newPage()
+    await page.goto(origin)
+    for (const transport of ['websocket', 'http_stream', 'sse', 'poll']) {
+      const channel = unique()
+      const first = page.evaluate(async ([url, name, only, token]) => {
+        const { Client } = await import(`${url}/client.js`)
+        const client = new Client({ url, token, transports: [only], timeout: 3000 })
+        const received = new Promise((resolve, reject) => {
+          const sub = client.subscribe(name, resolve)
+          sub.on('subscribed', () => { if (only !== 'poll') sub.publish({ from: only }).catch(reject) })
+          client.on('state', ({ state, reason }) => { if (state === 'waiting' || state === 'disconnected') reject(new Error(reason)) })
+        })
+        client.connect()
+        return received.finally(() => client.disconnect())
+      }, [strict.url, channel, transport, jwt('secret', { sub: '42' })])
+      if (transport === 'poll') {
+        await until(async () => (await strict.call('channels', { pattern: channel })).channels[channel], 'the poll to wait')
+        await strict.publish(channel, { from: 'poll' })
+      }
+      const { data, info } = await first
+      assert.deepEqual([data.from, info?.user], [transport, transport === 'poll' ? undefined : '42'])
+    }
+  } finally {
+    await strict.stop()
+    site.close()
+  }
 })

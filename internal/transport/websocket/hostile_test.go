@@ -38,7 +38,13 @@ func TestHugeLengths(t *testing.T) {
 func TestCloseFramesKeepTheRules(t *testing.T) {
 	f := newFixture(t, modes()[0], nil)
 	for _, d := range []hub.Disconnect{
-		{Code: 1005}, {Code: 1006}, {Code: 1015}, {Code: 2000}, {Code: 999}, {Code: 5000}, {Code: 70000},
+		{Code: 1005},
+		{Code: 1006},
+		{Code: 1015},
+		{Code: 2000},
+		{Code: 999},
+		{Code: 5000},
+		{Code: 70000},
 		{Code: 4000, Reason: strings.Repeat("x", maxReason-1) + "é"},
 		{Code: 4000, Reason: strings.Repeat("x", maxReason-2) + "€"},
 		{Code: 4000, Reason: strings.Repeat("é", maxReason)},
