@@ -10,8 +10,9 @@ import (
 )
 
 // tight lets little gather for a client that does not read, so that a test need
-// not send much.
-const tight = "send_buffer_size: 16KiB, outbox_max_bytes: 32KiB, compression: false"
+// not send much, and never asks whether it lives: on a slow machine that would end
+// it first.
+const tight = "send_buffer_size: 16KiB, outbox_max_bytes: 32KiB, compression: false, ping_interval: 1h"
 
 // maxPublications bounds what is sent until a slow client is noticed: more than
 // buffers of any kind hold of it.

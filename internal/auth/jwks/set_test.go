@@ -197,12 +197,22 @@ func (p *provider) serve(body string) { p.body.Store(&body) }
 // running keeps a set until the test ends.
 func running(t *testing.T, p *provider) *Set {
 	t.Helper()
-	s := New(Config{URL: "https://example.org/", Client: &http.Client{Transport: p}, Refresh: time.Hour, Log: slog.New(slog.DiscardHandler)})
+	s := idle(p)
+	s.start(t)
+	return s
+}
+
+// idle has not begun to fetch.
+func idle(p *provider) *Set {
+	return New(Config{URL: "https://example.org/", Client: &http.Client{Transport: p}, Refresh: time.Hour, Log: slog.New(slog.DiscardHandler)})
+}
+
+func (s *Set) start(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return s
 }
 
 // pass lets time go by.
@@ -224,8 +234,9 @@ func TestRotation(t *testing.T) {
 		first, second := jwk(t, newKey(t), "first", "", ""), jwk(t, newKey(t), "second", "", "")
 		p := &provider{}
 		p.serve(set(first))
-		s := running(t, p)
+		s := idle(p)
 		s.expect(t, "first", 0, channel.ErrTokenKeys)
+		s.start(t)
 		synctest.Wait()
 		s.expect(t, "first", 1, nil)
 		s.expect(t, "", 1, nil)
