@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
 // This file is what every Engine owes, whatever moves the bytes.
@@ -348,6 +351,34 @@ func TestCloseWaits(t *testing.T) {
 	})
 }
 
+// A loop that stops leaves nobody connected, and takes nobody any more.
+func TestStoppedLoop(t *testing.T) {
+	eachMode(t, func(f *fixture) {
+		t := f.t
+		e := f.mode.make(Options{})
+		h, shard := newHub(t, e)
+		rec := &recorder{}
+		rec.init(t)
+		c, server := f.pair(t)
+		if err := e.Adopt(shard, server, nil, rec.open); err != nil {
+			t.Fatal(err)
+		}
+		<-rec.opened
+		if err := h.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rec.awaitGone(false)
+		if _, err := io.ReadAll(c); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Errorf("%v: the connection is open", err)
+		}
+		if err := e.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		c, late := f.pair(t)
+		refusedBy(t, e, shard, late, c)
+	})
+}
+
 // What cannot be adopted is closed.
 func TestAdoptFails(t *testing.T) {
 	eachMode(t, func(f *fixture) {
@@ -410,4 +441,19 @@ func TestSendBufferIsBounded(t *testing.T) {
 			t.Errorf("%d bytes were taken, at most %d were to be", taken, most)
 		}
 	})
+}
+
+func refusedBy(t *testing.T, e Engine, sh *hub.Shard, server, client net.Conn) {
+	t.Helper()
+	read := make(chan error, 1)
+	go func() { // TLS waits until its goodbye is read
+		_, err := client.Read(make([]byte, 1))
+		read <- err
+	}()
+	if err := e.Adopt(sh, server, nil, func(Stream) Receiver { panic("opened") }); err == nil {
+		t.Error("adopted")
+	}
+	if err := <-read; err == nil {
+		t.Error("the connection is open")
+	}
 }

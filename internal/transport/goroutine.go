@@ -17,6 +17,8 @@ import (
 type Goroutines struct {
 	opts    Options
 	streams sync.WaitGroup
+	mu      sync.Mutex
+	loops   map[*hub.Shard]*goLoop
 }
 
 var _ Engine = (*Goroutines)(nil)
@@ -24,11 +26,59 @@ var _ Engine = (*Goroutines)(nil)
 // NewGoroutines makes the engine.
 func NewGoroutines(o Options) *Goroutines {
 	o.setDefaults()
-	return &Goroutines{opts: o}
+	return &Goroutines{opts: o, loops: make(map[*hub.Shard]*goLoop)}
+}
+
+// goLoop is a shard's loop and the streams on it.
+type goLoop struct {
+	hub.Loop
+	gone sync.WaitGroup // of streams
+
+	mu      sync.Mutex
+	stopped bool
+	streams map[*goStream]struct{}
 }
 
 // NewLoop implements Engine.
-func (*Goroutines) NewLoop(sh *hub.Shard) hub.Loop { return hub.NewGoLoop(sh) }
+func (e *Goroutines) NewLoop(sh *hub.Shard) hub.Loop {
+	l := &goLoop{Loop: hub.NewGoLoop(sh), streams: make(map[*goStream]struct{})}
+	e.mu.Lock()
+	e.loops[sh] = l
+	e.mu.Unlock()
+	return l
+}
+
+// add takes a stream in, unless the loop is stopped.
+func (l *goLoop) add(s *goStream) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return false
+	}
+	l.streams[s] = struct{}{}
+	l.gone.Add(1)
+	return true
+}
+
+func (l *goLoop) remove(s *goStream) {
+	l.mu.Lock()
+	delete(l.streams, s)
+	l.mu.Unlock()
+	l.gone.Done()
+}
+
+// Stop implements hub.Loop. A stream may outlive its session; it is cut while the
+// shard still runs, so that its receiver is told.
+func (l *goLoop) Stop() {
+	l.mu.Lock()
+	l.stopped = true
+	for s := range l.streams {
+		s.shard.Post(s.Abort)
+	}
+	l.mu.Unlock()
+	l.gone.Wait()
+	l.Loop.Stop()
+}
 
 // Adopt implements Engine.
 func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) error {
@@ -40,11 +90,20 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 			return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 		}
 	}
+	e.mu.Lock()
+	l := e.loops[sh]
+	e.mu.Unlock()
 	s := &goStream{
-		shard: sh, group: &e.streams, conn: c, early: append([]byte(nil), early...),
+		shard: sh, conn: c, early: append([]byte(nil), early...),
 		resume: make(chan struct{}, 1), wake: make(chan struct{}, 1), limit: goWriteBuffer,
 	}
-	e.streams.Go(func() { s.run(open) })
+	if l == nil || !l.add(s) {
+		return errors.Join(errors.New("adopt: the shard does not run"), c.Close())
+	}
+	e.streams.Go(func() {
+		s.run(open)
+		l.remove(s)
+	})
 	return nil
 }
 
@@ -70,7 +129,6 @@ const (
 type goStream struct {
 	// Fixed after Adopt.
 	shard  *hub.Shard
-	group  *sync.WaitGroup
 	conn   net.Conn
 	early  []byte
 	resume chan struct{} // a token when a paused stream may read again
@@ -111,11 +169,9 @@ func (s *goStream) run(open Opener) {
 		err = nil
 	}
 	_ = s.conn.Close() // it is closed already, or nobody waits for what is lost
-	s.group.Add(1)
-	s.shard.Post(func() {
-		s.recv.Gone(err)
-		s.group.Done()
-	})
+	told := make(chan struct{})
+	s.shard.Post(func() { s.recv.Gone(err); close(told) })
+	<-told
 }
 
 // end is the peer's end of the stream.

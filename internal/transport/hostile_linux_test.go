@@ -1,9 +1,7 @@
 package transport
 
 import (
-	"io"
 	"net"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -111,34 +109,6 @@ func TestTLSFinishWhilePaused(t *testing.T) {
 		f.adopt(t, server, nil, rec)
 		write(t, c, string(append(out.seal(recordApplication, []byte("first")), out.seal(recordApplication, []byte("second"))...)))
 		rec.awaitData("firstsecond")
-	})
-}
-
-// A loop that stops leaves nobody connected, and takes nobody any more.
-func TestStoppedLoop(t *testing.T) {
-	loops(t, func(f *fixture, _ *Epoll) {
-		t := f.t
-		e := NewEpoll(Options{})
-		h, shard := newHub(t, e)
-		rec := &recorder{}
-		rec.init(t)
-		c, server := f.pair(t)
-		if err := e.Adopt(shard, server, nil, rec.open); err != nil {
-			t.Fatal(err)
-		}
-		<-rec.opened
-		if err := h.Shutdown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		rec.awaitGone(false)
-		if _, err := io.ReadAll(c); err != nil && strings.Contains(err.Error(), "timeout") {
-			t.Errorf("%v: the connection is open", err)
-		}
-		if err := e.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		c, late := f.pair(t)
-		refusedBy(t, e, shard, late, c)
 	})
 }
 

@@ -42,21 +42,6 @@ func refused(t *testing.T, f *fixture, sh *hub.Shard, server, client net.Conn) {
 	refusedBy(t, f.engine, sh, server, client)
 }
 
-func refusedBy(t *testing.T, e Engine, sh *hub.Shard, server, client net.Conn) {
-	t.Helper()
-	read := make(chan error, 1)
-	go func() { // TLS waits until its goodbye is read
-		_, err := client.Read(make([]byte, 1))
-		read <- err
-	}()
-	if err := e.Adopt(sh, server, nil, func(Stream) Receiver { panic("opened") }); err == nil {
-		t.Error("adopted")
-	}
-	if err := <-read; err == nil {
-		t.Error("the connection is open")
-	}
-}
-
 func TestLoopRefuses(t *testing.T) {
 	loops(t, func(f *fixture, _ *Epoll) {
 		t := f.t
