@@ -22,12 +22,16 @@ func newKey(s string) key { return key{sum: sha256.Sum256([]byte(s)), set: s != 
 // or "Authorization: apikey KEY", as in Centrifugo, but never from the URL, which
 // ends up in logs.
 func (k *key) check(r *http.Request) *fault {
+	return k.checkGiven(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+}
+
+// checkGiven takes the values of the two headers.
+func (k *key) checkGiven(given, authorization string) *fault {
 	if !k.set {
 		return final(codePermissionDenied, http.StatusForbidden, "the server API is off: set api.key in the configuration")
 	}
-	given := r.Header.Get(keyHeader)
 	if given == "" {
-		scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		scheme, rest, _ := strings.Cut(authorization, " ")
 		if strings.EqualFold(scheme, "apikey") {
 			given = strings.TrimSpace(rest)
 		}

@@ -79,6 +79,11 @@ func (f *fakeHub) Publish(_ context.Context, p hub.Publish) (engine.PublishResul
 	return engine.PublishResult{Position: engine.Position{Epoch: "e", Offset: 7}}, f.err
 }
 
+// PublishThen answers before it returns.
+func (f *fakeHub) PublishThen(p hub.Publish, done func(engine.PublishResult, error)) {
+	done(f.Publish(context.Background(), p))
+}
+
 // PublishAll answers as Publish does, once all have been handed in.
 func (f *fakeHub) PublishAll(ctx context.Context, all []hub.Publish) []hub.Published {
 	f.mu.Lock()

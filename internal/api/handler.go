@@ -132,7 +132,12 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 	if err := h.readBody(w, r, b); err != nil {
 		return nil, err
 	}
-	body := trimLeft(b.in)
+	return h.parse(m, b.in)
+}
+
+// parse makes a command of a body.
+func (h *Handler) parse(m *method, body []byte) (command, error) {
+	body = trimLeft(body)
 	if len(body) == 0 {
 		if !m.optional {
 			return nil, badRequest("the body is empty, it must be a JSON object")

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/auth"
 	"github.com/fanfare-push/fanfare/internal/auth/jwks"
 	"github.com/fanfare-push/fanfare/internal/config"
@@ -18,6 +19,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
+	"github.com/fanfare-push/fanfare/internal/transport/direct"
 	"github.com/fanfare-push/fanfare/internal/webhook"
 )
 
@@ -29,9 +31,11 @@ type App struct {
 	listener  net.Listener
 	engine    *local.Engine
 	transport transport.Engine
+	direct    *direct.Handler // nil: net/http answers every request
 	hub       *hub.Hub
 	webhook   *webhook.Dispatcher // nil: nobody is told
 	telling   bool                // the webhook has started
+	api       *api.Handler
 	verifier  *auth.Verifier
 	keys      *jwks.Set // nil: none are fetched
 	server    *http.Server
@@ -45,6 +49,7 @@ const (
 	maxHeaderBytes    = 16 << 10
 	http2Silence      = 30 * time.Second // of a peer, until it is asked for a sign of life
 	http2Patience     = 10 * time.Second // for the answer
+	directPatience    = time.Second      // when stopping, for answers to what was asked
 )
 
 // New builds a server and begins to listen; nothing is answered before Run.
@@ -92,13 +97,16 @@ func (a *App) build(version string) (err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.server = &http.Server{
-		Handler:           routes,
+		Handler:           a.front(routes),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: http2Silence, PingTimeout: http2Patience, WriteByteTimeout: http2Silence},
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	if a.direct != nil {
+		a.server.ConnContext = a.direct.ConnContext
 	}
 	return nil
 }
@@ -133,6 +141,9 @@ func (a *App) Run(ctx context.Context) error {
 	defer func() { cancel(); <-fetching; background.Wait() }()
 	failed := make(chan error, 1)
 	go func() { failed <- a.server.Serve(a.listener) }()
+	if a.direct != nil {
+		background.Go(func() { _ = a.server.Serve(a.direct.Listener()) }) // it ends when the other does
+	}
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping", "timeout", a.cfg.ShutdownTimeout)
@@ -150,6 +161,7 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
 	defer cancel()
+	a.closeDirect(ctx)
 	hubErr := a.hub.Shutdown(ctx)
 	a.stop() // not sooner: a response that carries a session would take it for the client's end
 	httpErr := a.server.Shutdown(ctx)

@@ -24,7 +24,8 @@ func (a *App) routes(version string) (http.Handler, error) {
 	if err := a.pusher(mux, origins); err != nil {
 		return nil, err
 	}
-	mux.Handle(api.Prefix, a.serverAPI())
+	a.api = a.serverAPI()
+	mux.Handle(api.Prefix, a.api)
 	mux.HandleFunc("GET /health", a.health)
 	mux.HandleFunc("GET /ready", a.ready)
 	mux.Handle("GET /metrics", a.guarded(a.metrics.Handler()))
@@ -32,7 +33,7 @@ func (a *App) routes(version string) (http.Handler, error) {
 	return mux, nil
 }
 
-func (a *App) serverAPI() http.Handler {
+func (a *App) serverAPI() *api.Handler {
 	c := a.cfg.API
 	return api.New(api.Config{
 		Key: string(c.Key),

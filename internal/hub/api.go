@@ -13,12 +13,13 @@ import (
 )
 
 // This file is what the server API and the page may ask of the hub. Methods
-// block until answered or ctx ends, are safe for use by any goroutine, and
-// return the errors of protocol.go.
+// that take a ctx block until answered or it ends; all are safe for use by any
+// goroutine, and return the errors of protocol.go.
 
 // API is the shape of it, so that its consumers can be tested without a hub.
 type API interface {
 	Publish(ctx context.Context, p Publish) (engine.PublishResult, error)
+	PublishThen(p Publish, done func(engine.PublishResult, error))
 	PublishAll(ctx context.Context, all []Publish) []Published
 	History(ctx context.Context, app, channel string, q HistoryQuery) (engine.HistoryResult, error)
 	RemoveHistory(ctx context.Context, app, channel string) error
@@ -109,7 +110,7 @@ func ask[T any](ctx context.Context, fn func(done func(T, error))) (T, error) {
 // Publish publishes for a backend. When ctx ends first, whether the publication
 // was stored is unknown: repeat it with the same idempotency key.
 func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, error) {
-	return ask(ctx, func(done func(engine.PublishResult, error)) { h.publishForAPI(&p, done) })
+	return ask(ctx, func(done func(engine.PublishResult, error)) { h.PublishThen(p, done) })
 }
 
 // PublishAll publishes in the given order without waiting for one before handing
@@ -123,7 +124,7 @@ func (h *Hub) PublishAll(ctx context.Context, all []Publish) []Published {
 	}
 	answers := make(chan answer, len(all))
 	for i := range all {
-		h.publishForAPI(&all[i], func(res engine.PublishResult, err error) { answers <- answer{i, Published{res, err}} })
+		h.PublishThen(all[i], func(res engine.PublishResult, err error) { answers <- answer{i, Published{res, err}} })
 	}
 	out := make([]Published, len(all))
 	answered := make([]bool, len(all))
@@ -143,8 +144,9 @@ func (h *Hub) PublishAll(ctx context.Context, all []Publish) []Published {
 	return out
 }
 
-// publishForAPI asks for no permission.
-func (h *Hub) publishForAPI(p *Publish, done func(engine.PublishResult, error)) {
+// PublishThen is Publish for those who must not wait: done is called once, by any
+// goroutine, also before PublishThen returns, and must not block.
+func (h *Hub) PublishThen(p Publish, done func(engine.PublishResult, error)) {
 	opts, err := h.resolve(p.Channel)
 	if err != nil {
 		h.count.publishedByAPI.count(engine.PublishResult{}, err)

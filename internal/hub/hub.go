@@ -231,8 +231,11 @@ func (h *Hub) Pick() (*Shard, error) {
 		h.count.connections.Inc()
 		return nil, ErrLimitExceeded
 	}
-	return h.shards[int(h.next.Add(1))%len(h.shards)], nil
+	return h.Any(), nil
 }
+
+// Any names a shard for a connection that will not be a session.
+func (h *Hub) Any() *Shard { return h.shards[int(h.next.Add(1))%len(h.shards)] }
 
 // Release gives back what Pick took.
 func (h *Hub) Release() {

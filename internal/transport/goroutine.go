@@ -107,6 +107,9 @@ func (e *Goroutines) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener)
 	return nil
 }
 
+// Releases implements Engine: a read that is under way cannot be taken back.
+func (e *Goroutines) Releases() bool { return false }
+
 // Close implements Engine.
 func (e *Goroutines) Close(ctx context.Context) error {
 	done := make(chan struct{})
@@ -340,6 +343,9 @@ func (s *goStream) Resume() {
 		s.resume <- struct{}{}
 	}
 }
+
+// Release implements Stream.
+func (s *goStream) Release() (net.Conn, error) { return nil, errors.ErrUnsupported }
 
 // Remote implements Stream.
 func (s *goStream) Remote() string { return s.conn.RemoteAddr().String() }

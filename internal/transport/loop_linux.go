@@ -69,6 +69,9 @@ func (e *Epoll) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) erro
 	return nil
 }
 
+// Releases implements Engine.
+func (e *Epoll) Releases() bool { return true }
+
 // Close implements Engine.
 func (e *Epoll) Close(ctx context.Context) error {
 	done := make(chan struct{})
@@ -105,6 +108,8 @@ type loop struct {
 	hurries int       // turns in a row that were only woken to, without a yield
 	got     int       // bytes read since the last turn
 	more    []*stream // hold bytes that no event will tell of
+
+	deadline time.Time // of the wait, as it was set last; unset: another may be
 }
 
 // Sizes of a loop.
@@ -137,7 +142,7 @@ func newLoop(sh *hub.Shard, group *sync.WaitGroup) (*loop, error) {
 	}
 	return &loop{
 		shard: sh, group: group, file: f, raw: raw, fd: fd, nudge: n, done: make(chan struct{}),
-		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer),
+		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer), deadline: unset,
 	}, nil
 }
 
@@ -233,21 +238,41 @@ var past = time.Unix(1, 0)
 // park waits in Go's poller for an event on any descriptor, a Wake, or the time
 // the shard has asked for; it holds no thread meanwhile.
 func (l *loop) park(wait time.Duration) {
+	l.setDeadline(wait)
+	l.parked.Store(true)
+	if l.woken.Load() {
+		l.look()
+	} else if err := l.raw.Read(func(uintptr) bool {
+		l.look()
+		return l.count > 0
+	}); err != nil { // the deadline, or Wake's
+		l.deadline = unset
+	}
+	l.parked.Store(false)
+}
+
+// unset is the deadline of which is not known what it is.
+var unset = time.Unix(0, 0)
+
+// nearby deadlines are one, where they are far away: to set one costs more than
+// the rest of a wait that a single event ends.
+const (
+	nearby  = time.Millisecond
+	farAway = 10 * time.Millisecond
+)
+
+func (l *loop) setDeadline(wait time.Duration) {
 	deadline := time.Time{}
 	if wait > 0 {
 		deadline = time.Now().Add(wait)
 	}
-	_ = l.file.SetReadDeadline(deadline) // it fails on a closed file only
-	l.parked.Store(true)
-	if l.woken.Load() {
-		l.look()
-	} else {
-		_ = l.raw.Read(func(uintptr) bool { // an error is the deadline, or Wake's
-			l.look()
-			return l.count > 0
-		})
+	if l.deadline.IsZero() == deadline.IsZero() && l.deadline != unset {
+		if deadline.IsZero() || wait >= farAway && deadline.Sub(l.deadline).Abs() < nearby {
+			return
+		}
 	}
-	l.parked.Store(false)
+	l.deadline = deadline
+	_ = l.file.SetReadDeadline(deadline) // it fails on a closed file only
 }
 
 // Wake implements hub.Loop.

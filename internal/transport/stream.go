@@ -24,6 +24,12 @@ type Stream interface {
 	// Pause stops reading until Resume; harmless when repeated.
 	Pause()
 	Resume()
+	// Release ends the stream but not its connection, which is the caller's
+	// afterwards, as Adopt was given it; Gone follows. Nothing is lost: what was not
+	// given to Data is still to be read, and there is nothing that Write did not
+	// take. Error: errors.ErrUnsupported where Engine.Releases says so, and after
+	// Finish; the stream is then as before.
+	Release() (net.Conn, error)
 	// Remote is the peer's address for logs.
 	Remote() string
 }
@@ -62,6 +68,8 @@ type Engine interface {
 	// already; it is not kept. Deadlines of c are lifted. The connection belongs to
 	// the engine afterwards, also when Adopt fails.
 	Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) error
+	// Releases reports whether a plain connection's stream can be released.
+	Releases() bool
 	// Close waits until every stream is gone. The hub is shut down before.
 	Close(ctx context.Context) error
 }

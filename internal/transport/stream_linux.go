@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -303,6 +304,28 @@ func (s *stream) close(err error) {
 		s.recv.Gone(err)
 		s.loop.group.Done()
 	})
+}
+
+// Release implements Stream.
+func (s *stream) Release() (net.Conn, error) {
+	if s.fd < 0 || s.tls != nil || s.is(finished) {
+		return nil, errors.ErrUnsupported
+	}
+	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("duplicate a descriptor", err)
+	}
+	f := os.NewFile(uintptr(fd), "connection")
+	c, err := net.FileConn(f) // of a duplicate of its own
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	// The epoll set keeps what has another descriptor: it has to be told.
+	if err := unix.EpollCtl(s.loop.fd, unix.EPOLL_CTL_DEL, int(s.fd), nil); err != nil {
+		return nil, errors.Join(os.NewSyscallError("epoll_ctl", err), c.Close())
+	}
+	s.close(nil)
+	return c, nil
 }
 
 // Abort implements Stream.

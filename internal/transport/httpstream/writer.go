@@ -3,6 +3,7 @@ package httpstream
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -225,6 +226,9 @@ func (s *writer) Pause() {}
 
 // Resume implements transport.Stream.
 func (s *writer) Resume() {}
+
+// Release implements transport.Stream.
+func (s *writer) Release() (net.Conn, error) { return nil, errors.ErrUnsupported }
 
 // Remote implements transport.Stream.
 func (s *writer) Remote() string { return s.remote }
