@@ -28,6 +28,11 @@ type Conn interface {
 // own way; Session.Pong follows it.
 type Prober interface{ Probe() }
 
+// Warmer is a Conn that can look at what Write will look at. Each system call of a
+// fan-out drives the next session out of the processor's caches; to look at
+// several of them at a time costs little more than to wait for one.
+type Warmer interface{ Warm() bool }
+
 // Framing turns a payload into the bytes that a transport puts on the wire for
 // one message. It is called once per encoding and publication.
 type Framing interface {

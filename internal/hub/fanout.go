@@ -17,10 +17,13 @@ const (
 	sliceDeliveries = 128      // about half a millisecond of writing
 	// A topic whose messages come faster than its subscribers can be visited rests
 	// between two volleys, half as long as a volley takes, so that more messages
-	// share the next one: 16 frames in one write cost little more than one. A topic
-	// that is not behind never rests.
+	// share the next one: 16 frames in one write cost little more than one. It is
+	// behind when messages wait at the end of a volley, or had waited for its
+	// beginning: publishers that wait for their messages to arrive send the next
+	// ones together, and the first of them should not be a volley of its own. A
+	// topic that is not behind never rests.
 	restFrom = 500 * time.Microsecond // a volley that takes less is not worth a rest
-	maxRest  = 2 * time.Millisecond
+	maxRest  = 4 * time.Millisecond
 	// maxSpareFanOuts bounds what a shard keeps for re-use.
 	maxSpareFanOuts = 256
 )
@@ -35,6 +38,7 @@ type fanOut struct {
 	blocks [][]byte // the volley's frames in one piece, by Encoding.index
 
 	began  time.Time // the volley
+	many   bool      // it has more than one message
 	resume time.Time // the end of a rest; zero: it is not resting
 }
 
@@ -119,7 +123,7 @@ func (o *fanOut) resting(now time.Time) time.Duration {
 func (o *fanOut) rest() bool {
 	now := time.Now()
 	took := now.Sub(o.began)
-	if len(o.queue) == 0 || len(o.queue) >= maxVolleyEvents || took < restFrom {
+	if len(o.queue) == 0 && !o.many || len(o.queue) >= maxVolleyEvents || took < restFrom {
 		return false
 	}
 	o.resume = now.Add(min(took/2, maxRest))
@@ -142,6 +146,9 @@ func (sh *Shard) slice(l *subscribers, alone bool) bool {
 			if budget <= 0 {
 				return true
 			}
+			if alone && budget%warmAhead == 0 {
+				warm(l.list[o.next:min(o.next+warmAhead, o.end)])
+			}
 			if sub := l.list[o.next]; sub != nil { // otherwise it has left
 				budget--
 				sub.take(o, alone)
@@ -153,6 +160,21 @@ func (sh *Shard) slice(l *subscribers, alone bool) bool {
 		}
 	}
 	return false
+}
+
+// warmAhead sessions are looked at before they are written to.
+const warmAhead = 16
+
+// warm looks at them; see Warmer.
+func warm(subs []*subscription) (all bool) {
+	for _, sub := range subs {
+		if sub != nil {
+			if w, ok := sub.session.conn.(Warmer); ok {
+				all = w.Warm() || all
+			}
+		}
+	}
+	return all
 }
 
 // begin makes a volley of what is queued. Only publications go together.
@@ -215,6 +237,7 @@ func (sh *Shard) finish(o *fanOut) {
 	clear(o.queue[left:])
 	o.queue = o.queue[:left]
 	o.stale = max(o.stale-o.volley, 0)
+	o.many = o.volley > 1
 	o.volley = 0
 	clear(o.blocks)
 	sh.hub.gate.release(released)

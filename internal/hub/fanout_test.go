@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 )
@@ -188,6 +190,44 @@ func TestSlices(t *testing.T) {
 	}
 	if used := h.gate.used; used != 0 {
 		t.Errorf("%d of the gate are not given back", used)
+	}
+}
+
+// Only a topic that is behind rests, and no longer than maxRest.
+func TestRest(t *testing.T) {
+	tests := []struct {
+		name   string
+		volley int // messages that were served
+		queued int // and that wait
+		took   time.Duration
+		want   time.Duration
+	}{
+		{"one message, nothing waits", 1, 0, 8 * time.Millisecond, 0},
+		{"one message, one waits", 1, 1, 2 * time.Millisecond, time.Millisecond},
+		{"several, nothing waits", 3, 0, 2 * time.Millisecond, time.Millisecond},
+		{"long", 3, 1, time.Second, maxRest},
+		{"short", 3, 1, restFrom - 1, 0},
+		{"the next is full", 3, maxVolleyEvents, 2 * time.Millisecond, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t, nil)
+				o := h.shards[0].newFanOut()
+				for range tt.volley + tt.queued {
+					o.queue = append(o.queue, &broadcast{})
+				}
+				o.volley, o.began = tt.volley, time.Now()
+				time.Sleep(tt.took)
+				h.shards[0].finish(o)
+				if rests := o.rest(); rests != (tt.want > 0) {
+					t.Errorf("rests: %t", rests)
+				}
+				if got := o.resting(time.Now()); got != tt.want {
+					t.Errorf("rests %s, want %s", got, tt.want)
+				}
+			})
+		})
 	}
 }
 

@@ -48,38 +48,38 @@ type ConnectResult struct {
 // and so does every done function, possibly before the method returns; once the
 // session has ended, a done function may not be called at all.
 type Session struct {
+	// A delivery looks at these, one cache line of them.
+
+	shard     *Shard // fixed after Open, as conn and enc
+	conn      Conn
+	enc       *Encoding
+	out       *outbox // nil while there is nothing to send
+	connected bool
+	ended     bool  // disconnected: nothing more is sent
+	dirty     bool  // in shard.dirty
+	blocked   bool  // the connection takes no bytes
+	paused    bool  // the connection delivers no messages
+	oneWay    bool  // the client cannot answer a ping
+	emulated  bool  // what the client says comes through Hub.Emulate
+	online    bool  // it has signed in, and who watches the user has been told
+	watching  bool  // it is in shard.watches
+	pending   int32 // commands waiting for the engine
+
 	// State is the protocol's own.
 	State any
-
-	// Fixed after Open.
-	shard *Shard
-	conn  Conn
-	enc   *Encoding
 
 	// Fixed after Connect.
 	id       uuid.UUID
 	identity *channel.Identity
 	info     *engine.ClientInfo // made when first needed
 
-	subs    []*subscription
-	out     *outbox // nil while there is nothing to send
-	pending int32   // commands waiting for the engine
-	place   int32   // in shard.sessions
+	subs  []*subscription
+	place int32 // in shard.sessions
 
 	timer    timer
 	nextPing int64 // Unix ms
 	pongBy   int64 // 0: no ping is unanswered
 	expireAt int64 // Unix ms, 0: never; before Connect: the connect deadline
-
-	connected bool
-	ended     bool // disconnected: nothing more is sent
-	dirty     bool // in shard.dirty
-	blocked   bool // the connection takes no bytes
-	paused    bool // the connection delivers no messages
-	oneWay    bool // the client cannot answer a ping
-	emulated  bool // what the client says comes through Hub.Emulate
-	online    bool // it has signed in, and who watches the user has been told
-	watching  bool // it is in shard.watches
 }
 
 // Open creates the session of a connection that Pick took a place for; on the

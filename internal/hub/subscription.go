@@ -9,18 +9,20 @@ import (
 
 // subscription is a session's interest in one channel.
 type subscription struct {
+	// A delivery looks at these, one cache line of them.
+
 	session *Session
-	topic   *topic
 	options *channel.Options
-	place   int32 // in the shard's list of the topic
+	reading *readBuffer // not nil until history has been read
+	variant *variant    // nil: it is sent what all are sent
+	after   uint64      // publications up to here were in the subscribe reply
+	place   int32       // in the shard's list of the topic
 	flags   subFlags
 	ops     channel.Op // granted to this subscription
 
-	after    uint64             // publications up to here were in the subscribe reply
+	topic    *topic
 	expireAt int64              // Unix ms, 0: never
 	info     *engine.ClientInfo // with the channel's own info; nil: the session's
-	reading  *readBuffer        // not nil until history has been read
-	variant  *variant           // nil: it is sent what all are sent
 }
 
 type subFlags uint16

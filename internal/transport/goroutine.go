@@ -344,6 +344,9 @@ func (s *goStream) Resume() {
 	}
 }
 
+// Warm implements Stream: another goroutine writes.
+func (s *goStream) Warm() bool { return true }
+
 // Release implements Stream.
 func (s *goStream) Release() (net.Conn, error) { return nil, errors.ErrUnsupported }
 

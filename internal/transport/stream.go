@@ -15,6 +15,8 @@ type Stream interface {
 	// connection is full, and Receiver.Writable is called once it no longer is. p
 	// may be shared and is not kept. After an error only Abort is left to do.
 	Write(p []byte) (int, error)
+	// Warm is hub.Warmer's: it looks at what Write looks at first.
+	Warm() bool
 	// Finish sends last, whatever its length, after what Write took, and then does
 	// what after says. Nothing may be written afterwards. A second Finish changes
 	// what comes after; its last follows the first one's.

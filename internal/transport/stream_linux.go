@@ -16,13 +16,13 @@ import (
 // stream is a Stream on a descriptor of its own. It lives on its loop's
 // goroutine, so that a write and the close of the descriptor never meet.
 type stream struct {
-	loop  *loop
-	recv  Receiver
-	tls   *tlsSide // nil: plain
-	last  []byte   // of Finish, not yet sent
-	fd    int32    // negative: closed
+	fd    int32 // negative: closed
 	flags streamFlags
 	after After
+	tls   *tlsSide // nil: plain
+	loop  *loop
+	recv  Receiver
+	last  []byte // of Finish, not yet sent
 }
 
 type streamFlags uint8
@@ -214,6 +214,9 @@ func (s *stream) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Warm implements Stream.
+func (s *stream) Warm() bool { return s.fd >= 0 }
 
 // pass hands bytes to the socket, through TLS where there is one.
 func (s *stream) pass(p []byte) (int, error) {

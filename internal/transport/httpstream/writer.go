@@ -227,6 +227,9 @@ func (s *writer) Pause() {}
 // Resume implements transport.Stream.
 func (s *writer) Resume() {}
 
+// Warm implements transport.Stream: another goroutine writes.
+func (s *writer) Warm() bool { return true }
+
 // Release implements transport.Stream.
 func (s *writer) Release() (net.Conn, error) { return nil, errors.ErrUnsupported }
 

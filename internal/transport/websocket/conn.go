@@ -13,11 +13,11 @@ type conn struct {
 	handler *Handler
 	stream  transport.Stream
 	session *hub.Session
-	reader  reader
-	held    []byte // arrived while the session is paused
 	flags   connFlags
 	op      byte   // of the message that the session is given
 	code    uint16 // of the peer's close frame
+	reader  reader
+	held    []byte // arrived while the session is paused
 }
 
 type connFlags uint8
@@ -35,6 +35,7 @@ const (
 var (
 	_ hub.Conn           = (*conn)(nil)
 	_ hub.Prober         = (*conn)(nil)
+	_ hub.Warmer         = (*conn)(nil)
 	_ transport.Receiver = (*conn)(nil)
 	_ sink               = (*conn)(nil)
 )
@@ -149,6 +150,9 @@ func (c *conn) Gone(err error) {
 
 // Write implements hub.Conn.
 func (c *conn) Write(p []byte) (int, error) { return c.stream.Write(p) }
+
+// Warm implements hub.Warmer.
+func (c *conn) Warm() bool { return c.stream.Warm() }
 
 // Close implements hub.Conn: a close frame, then what the state of the
 // connection asks for.
