@@ -287,9 +287,11 @@ func TestCounts(t *testing.T) {
 		if _, err := h.subscribe(first, wants); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // who is told late is told the number of then
 		if _, err := h.subscribe(deaf, live("plain:a", nil)); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		on(deaf.session, func() { deaf.session.Unsubscribe("plain:a") })
 		synctest.Wait()
 		if got := first.lines(); !slices.Equal(got, []string{"count plain:a 1", "count plain:a 2", "count plain:a 1"}) {
