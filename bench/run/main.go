@@ -41,6 +41,7 @@ type section struct {
 func (b *bench) sections() []section {
 	return []section{
 		{"idle", b.idles},
+		{"held", b.pushes("held", "Idle sessions, held by pushbench")},
 		{"connect", b.pushes("connect", "Connects")},
 		{"fanout", b.pushes("fanout", "Fan-out")},
 		{"rooms", b.pushes("rooms", "HTTP publishes to rooms of 2")},

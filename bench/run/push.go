@@ -19,6 +19,7 @@ type scenario struct {
 	args  []string // against the server
 	limit []string // against limit; nil: the same
 	rows  []row
+	runs  int // 0: as many as are asked for; a long one is not run so often
 }
 
 // row is a number of a scenario.
@@ -39,7 +40,7 @@ func millis(what, name, aim string) row {
 }
 
 // scenarios by section.
-func scenarios(section string) []scenario {
+func (b *bench) scenarios(section string) []scenario {
 	fanout := func(n, window int) []string {
 		return []string{"-mode=fanout", "-n=" + strconv.Itoa(n), "-window=" + strconv.Itoa(window)}
 	}
@@ -51,21 +52,28 @@ func scenarios(section string) []scenario {
 	perConnect := row{"CPU per session", func(n numbers) float64 { return n["ramp_cpu_s"] / storm * 1e6 }, func(v float64) string { return fmt.Sprintf("%.0f µs", v) }, "≤ 1.6", true}
 	rooms := func(name, channel string, n int, aim string) scenario {
 		return scenario{
-			name,
-			[]string{"-mode=chat", "-n=" + strconv.Itoa(n), "-members=2", "-channel=" + channel},
-			[]string{"-mode=chat", "-n=2", "-members=2"},
-			[]row{perCPU("publishes", "publishes_per_cpu_s", aim), millis("p50", "p50_ms", ""), millis("p99", "p99_ms", "")},
+			name:  name,
+			args:  []string{"-mode=chat", "-n=" + strconv.Itoa(n), "-members=2", "-channel=" + channel},
+			limit: []string{"-mode=chat", "-n=2", "-members=2"},
+			rows:  []row{perCPU("publishes", "publishes_per_cpu_s", aim), millis("p50", "p50_ms", ""), millis("p99", "p99_ms", "")},
 		}
 	}
 	switch section {
 	case "fanout":
 		return []scenario{
-			{"fan-out to 1,000, one in flight", fanout(1000, 1), nil, deliveries("≥ 0.95")},
-			{"fan-out to 10,000, one in flight", fanout(10_000, 1), nil, deliveries("≥ 0.95")},
-			{"16 in flight to 1,000; limit: one by one", fanout(1000, 16), fanout(1000, 1), deliveries("≥ 5")},
+			{name: "fan-out to 1,000, one in flight", args: fanout(1000, 1), rows: deliveries("≥ 0.95")},
+			{name: "fan-out to 10,000, one in flight", args: fanout(10_000, 1), rows: deliveries("≥ 0.95")},
+			{name: "16 in flight to 1,000; limit: one by one", args: fanout(1000, 16), limit: fanout(1000, 1), rows: deliveries("≥ 5")},
 		}
 	case "connect":
-		return []scenario{{"connect + subscribe, 10,000; limit: handshake", connects, nil, []row{perConnect}}}
+		return []scenario{{name: "connect + subscribe, 10,000; limit: handshake", args: connects, rows: []row{perConnect}}}
+	case "held":
+		// limit sends no pings; what it takes is what a bare descriptor does.
+		args := []string{"-mode=idle", "-n=" + strconv.Itoa(idleSessions), "-hold=" + b.hold.String()}
+		return []scenario{{name: "15,000 idle sessions", args: args, runs: 3, rows: []row{
+			{"CPU per session and second", func(n numbers) float64 { return n["idle_cpu_us_per_conn_s"] }, func(v float64) string { return fmt.Sprintf("%.2f µs", v) }, "≤ 0.6 µs", false},
+			{"RSS per session", func(n numbers) float64 { return n["rss_kb_per_conn"] }, func(v float64) string { return fmt.Sprintf("%.2f KB", v) }, "≤ 1.0 KB", false},
+		}}}
 	case "rooms":
 		return []scenario{
 			rooms("HTTP publish to a room of 2", "bench", 2, "≥ 0.7"),
@@ -75,7 +83,7 @@ func scenarios(section string) []scenario {
 		}
 	case "rate":
 		args := []string{"-mode=rate", "-n=1000", "-rate=50"}
-		return []scenario{{"50 publications/s to 1,000", args, nil, []row{
+		return []scenario{{name: "50 publications/s to 1,000", args: args, rows: []row{
 			millis("p50", "p50_ms", "≤ 1.3"), millis("p99", "p99_ms", "≤ 1.3"),
 			{"CPU", func(n numbers) float64 { return n["server_cpu"] }, func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }, "", true},
 		}}}
@@ -91,7 +99,7 @@ func (b *bench) pushes(section, title string) func(context.Context) (string, err
 			return "", nil
 		}
 		t := &table{head: []string{"what", "number", "fanfare", "limit", "ratio", "aim"}}
-		for _, s := range scenarios(section) {
+		for _, s := range b.scenarios(section) {
 			if err := b.scenario(ctx, s, t); err != nil {
 				return "", fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -106,7 +114,11 @@ func (b *bench) scenario(ctx context.Context, s scenario, t *table) error {
 	if against == nil {
 		against = s.args
 	}
-	for i := range b.runs {
+	runs := b.runs
+	if s.runs > 0 {
+		runs = min(runs, s.runs)
+	}
+	for i := range runs {
 		began := time.Now()
 		our, err := b.pushOurs(ctx, s.args)
 		if err != nil {
@@ -118,7 +130,7 @@ func (b *bench) scenario(ctx context.Context, s scenario, t *table) error {
 		}
 		ours, limits = append(ours, our), append(limits, limit)
 		first := s.rows[0]
-		fmt.Printf("    %s, run %d of %d, %s: %s, limit %s\n", s.name, i+1, b.runs, time.Since(began).Round(time.Second), first.show(first.of(our)), first.show(first.of(limit)))
+		fmt.Printf("    %s, run %d of %d, %s: %s, limit %s\n", s.name, i+1, runs, time.Since(began).Round(time.Second), first.show(first.of(our)), first.show(first.of(limit)))
 	}
 	our, limit := median(ours), median(limits)
 	for _, r := range s.rows {
