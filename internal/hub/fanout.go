@@ -18,10 +18,10 @@ const (
 	// A topic whose messages come faster than its subscribers can be visited rests
 	// between two volleys, half as long as a volley takes, so that more messages
 	// share the next one: 16 frames in one write cost little more than one. It is
-	// behind when several messages wait at the end of a volley, or had waited for
-	// its beginning: publishers that wait for their messages to arrive send the
-	// next ones together, and the first of them should not be a volley of its own.
-	// A topic that is not behind never rests.
+	// behind when messages wait at the end of a volley, or had waited for its
+	// beginning: publishers that wait for their messages to arrive send the next
+	// ones together, and the first of them should not be a volley of its own. A
+	// topic that is not behind never rests.
 	restFrom = 500 * time.Microsecond // a volley that takes less is not worth a rest
 	maxRest  = 4 * time.Millisecond
 	// maxSpareFanOuts bounds what a shard keeps for re-use.
@@ -123,7 +123,7 @@ func (o *fanOut) resting(now time.Time) time.Duration {
 func (o *fanOut) rest() bool {
 	now := time.Now()
 	took := now.Sub(o.began)
-	if len(o.queue) < 2 && !o.many || len(o.queue) >= maxVolleyEvents || took < restFrom {
+	if len(o.queue) == 0 && !o.many || len(o.queue) >= maxVolleyEvents || took < restFrom {
 		return false
 	}
 	o.resume = now.Add(min(took/2, maxRest))

@@ -203,8 +203,7 @@ func TestRest(t *testing.T) {
 		want   time.Duration
 	}{
 		{"one message, nothing waits", 1, 0, 8 * time.Millisecond, 0},
-		{"one message, one waits", 1, 1, 2 * time.Millisecond, 0},
-		{"one message, two wait", 1, 2, 2 * time.Millisecond, time.Millisecond},
+		{"one message, one waits", 1, 1, 2 * time.Millisecond, time.Millisecond},
 		{"several, nothing waits", 3, 0, 2 * time.Millisecond, time.Millisecond},
 		{"long", 3, 1, time.Second, maxRest},
 		{"short", 3, 2, restFrom - 1, 0},
