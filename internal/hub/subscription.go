@@ -44,7 +44,8 @@ const (
 type readBuffer struct {
 	live []*broadcast
 	size int
-	skip bool // what has an offset will be read
+	skip bool   // what has an offset will be read
+	gap  uint64 // the offset after the last gap in what came; 0: there was none
 }
 
 func (sub *subscription) positioned() bool { return sub.flags&flagPositioned != 0 }
@@ -146,11 +147,16 @@ func (sub *subscription) buffer(b *broadcast) {
 	}
 }
 
-// live ends the reading: what was buffered follows, in order.
+// live ends the reading: what was buffered follows, in order. What it misses and
+// history did not bring either is told.
 func (sub *subscription) live(after uint64) {
 	r := sub.reading
 	sub.reading, sub.after = nil, after
 	if sub.positioned() {
+		if r.gap > after+1 {
+			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)
+			return
+		}
 		sub.flags |= flagFresh
 	}
 	for _, b := range r.live {
