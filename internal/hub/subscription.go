@@ -38,6 +38,7 @@ const (
 	flagFresh                            // has not been sent anything live yet
 	flagGone                             // is in no table any more
 	flagQuiet                            // others are not told that it comes and goes
+	flagTold                             // a backend is told that it has begun
 )
 
 // readBuffer keeps what arrives live while history is being read.
@@ -276,6 +277,7 @@ func (s *Session) announce(sub *subscription) {
 		return
 	}
 	s.shard.hub.changed(sub.topic.id)
+	sub.tell(TellSubscribed)
 	if n := sub.notice(); n != 0 {
 		sub.flags |= flagAnnounced
 		s.shard.hub.engine.Join(sub.topic.id, sub.clientInfo(), n)
@@ -354,6 +356,7 @@ func (s *Session) removeSubscription(sub *subscription) {
 	h := s.shard.hub
 	sub.flags |= flagGone
 	s.leave(sub)
+	sub.tell(TellUnsubscribed)
 	if sub.flags&flagAnnounced != 0 {
 		h.engine.Leave(sub.topic.id, sub.clientInfo(), sub.notice())
 	}
