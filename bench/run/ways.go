@@ -38,6 +38,9 @@ func fanoutWays() []way {
 		{"SSE, Centrifuge JSON", jsonMark, emulated(http.MethodGet, "/connection/sse", len("data: "))},
 		{"SSE, plain (/sse)", `"data":{`, plainEvents},
 		{"WebSocket, Pusher", `"event":"message"`, pusherEvents},
+		{"WebSocket, unidirectional", jsonMark, uniSocket},
+		{"HTTP stream, unidirectional", jsonMark, uniResponse(http.MethodPost, "/connection/uni_http_stream")},
+		{"SSE, unidirectional", jsonMark, uniResponse(http.MethodGet, "/connection/uni_sse")},
 	}
 }
 
