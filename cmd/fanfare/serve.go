@@ -50,6 +50,11 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		}
 	}
 	announce.Info("listening", "addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version())
+	var reopen func() // nil: SIGHUP ends the server, as that of a closed terminal should
+	if app.ReopensAudit(&cfg) {
+		reopen = a.Reopen
+	}
+	defer onHangup(reopen)()
 	return a.Run(cmd.Context())
 }
 
