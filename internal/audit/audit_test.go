@@ -340,3 +340,21 @@ func TestLinesOfManyDoNotMix(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// FuzzLine: whatever is in an entry, its line is one line of JSON of printable
+// characters, and not much longer than what may be in it.
+func FuzzLine(f *testing.F) {
+	f.Add("a\nb", "\x1b[2J", "\u202e")
+	f.Add(strings.Repeat("é", MaxText), "\xff", `"},{`)
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		e := Entry{Action: a, App: b, Target: Target{Channel: c, User: a, Client: b, Method: c}, KeyID: b, Remote: c, Detail: a}
+		text, err := e.line(c, time.Unix(1, 0), Outcome(b), a).encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, ended := bytes.CutSuffix(text, []byte("\n"))
+		if !ended || !json.Valid(body) || bytes.ContainsFunc(body, func(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }) {
+			t.Errorf("%q", text)
+		}
+	})
+}
