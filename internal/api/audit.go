@@ -77,7 +77,7 @@ func (h *Handler) calledBy(ctx context.Context, r *http.Request, cmd command) co
 	}
 	switch cmd.(type) {
 	case action, *batchRequest:
-		return context.WithValue(ctx, callerKey{}, caller{audit.KeyID(givenKey(r)), r.RemoteAddr})
+		return context.WithValue(ctx, callerKey{}, caller{audit.KeyID(keyOf(r)), r.RemoteAddr})
 	}
 	return ctx
 }
@@ -120,12 +120,12 @@ func outcome(err error) (audit.Outcome, string) {
 func (h *Handler) refusedKey(r *http.Request, f *fault) {
 	if h.auditor != nil {
 		h.auditor.Refuse(audit.Entry{
-			App: h.app, KeyID: audit.KeyID(givenKey(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
+			App: h.app, KeyID: audit.KeyID(keyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
 		}, f.message)
 	}
 }
 
-// givenKey is the key of a request, right or wrong; "": there is none.
-func givenKey(r *http.Request) string {
-	return keyOf(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+// keyOf is the key of a request, right or wrong; "": there is none.
+func keyOf(r *http.Request) string {
+	return givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
 }

@@ -30,7 +30,7 @@ func (k *key) checkGiven(given, authorization string) *fault {
 	if !k.set {
 		return final(codePermissionDenied, http.StatusForbidden, "the server API is off: set api.key in the configuration")
 	}
-	if given = keyOf(given, authorization); given == "" {
+	if given = givenKey(given, authorization); given == "" {
 		return final(codeUnauthorized, http.StatusUnauthorized, "give the API key in the header X-API-Key")
 	}
 	sum := sha256.Sum256([]byte(given))
@@ -40,15 +40,16 @@ func (k *key) checkGiven(given, authorization string) *fault {
 	return nil
 }
 
-// keyOf is the key that the two headers give; "": none.
-func keyOf(given, authorization string) string {
-	if given == "" {
-		scheme, rest, _ := strings.Cut(authorization, " ")
-		if strings.EqualFold(scheme, "apikey") {
-			given = strings.TrimSpace(rest)
-		}
+// givenKey is the key that a request brings, in either header.
+func givenKey(given, authorization string) string {
+	if given != "" {
+		return given
 	}
-	return given
+	scheme, rest, _ := strings.Cut(authorization, " ")
+	if strings.EqualFold(scheme, "apikey") {
+		return strings.TrimSpace(rest)
+	}
+	return ""
 }
 
 // Protect lets only requests with the API key through to next, with the same

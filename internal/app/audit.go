@@ -6,7 +6,6 @@ import (
 	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/channel"
-	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
@@ -31,14 +30,18 @@ func (a *App) auditor() api.Auditor {
 	return a.audit
 }
 
-// ReopensAudit reports whether there is a file that Reopen would open.
-func ReopensAudit(cfg *config.Config) bool { return cfg.Audit.File != "" }
+// Reloads reports whether there is anything that Reload reads or opens again.
+func (a *App) Reloads() bool { return a.audit != nil }
 
-// Reopen goes on in the files that have their paths now, after those of before
-// were moved away. It may be called while the server runs.
-func (a *App) Reopen() {
+// Reload goes on in the audit log that has the path now, after the one of before
+// was moved away, and writes down there that it was told to. Any goroutine may call
+// it.
+func (a *App) Reload() {
 	if err := a.audit.Reopen(); err != nil {
 		a.log.Error("the audit log was not opened again, the file of before goes on", "error", err)
+	}
+	if done, err := a.audit.Begin(audit.Entry{Action: audit.Reload}); err == nil {
+		done(audit.OK, "")
 	}
 }
 

@@ -34,6 +34,7 @@ type Target struct {
 const (
 	KeyRefused = "key_refused" // a key was missing or wrong
 	Opened     = "log_opened"  // the file was opened, at the start or for SIGHUP
+	Reload     = "reload"      // SIGHUP: files of settings were read again
 )
 
 // Outcome is how an action ended.
