@@ -68,6 +68,7 @@ func TestActionsAreAudited(t *testing.T) {
 		{"history", `{"channel":"c"}`, nil},
 		{"channels", `{}`, nil},
 		{"info", `{}`, nil},
+		{"dead_letters", `{}`, nil},
 	}
 	seen := map[string]bool{"rpc": true} // none is defined
 	for _, tt := range tests {

@@ -163,10 +163,16 @@ func (f *fixture) APIRequest(method string, status int, took time.Duration) {
 	f.observed = append(f.observed, observation{method, status})
 }
 
+// deadLetters are two.
+func deadLetters(_ context.Context, limit int) ([]json.RawMessage, error) {
+	letter := json.RawMessage(`{"url":"u","time_ms":1,"event":{"name":"e"},"error":"x"}`)
+	return []json.RawMessage{letter, letter}[:min(limit, 2)], nil
+}
+
 func newFixture(limits Limits) *fixture {
 	f := &fixture{hub: &fakeHub{}}
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
-	f.handler = New(Config{Key: testKey, Limits: limits, Observer: f}, f.hub, log)
+	f.handler = New(Config{Key: testKey, Limits: limits, Observer: f, DeadLetters: deadLetters}, f.hub, log)
 	return f
 }
 

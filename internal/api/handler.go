@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +30,10 @@ type Config struct {
 	Limits   Limits   // zero values: defaults
 	Observer Observer // nil: none
 	Auditor  Auditor  // nil: none
+
+	// DeadLetters reads the newest events that a backend was not told of, as JSON
+	// objects; nil: there are none.
+	DeadLetters func(ctx context.Context, limit int) ([]json.RawMessage, error)
 }
 
 // Observer is told of every call. status is the HTTP status of its outcome, also
@@ -50,6 +56,7 @@ type Handler struct {
 	log      *slog.Logger
 	observer Observer
 	auditor  Auditor // nil: none
+	dead     func(ctx context.Context, limit int) ([]json.RawMessage, error)
 	methods  map[string]*method
 	buffers  sync.Pool // of *buffers
 }
@@ -57,7 +64,7 @@ type Handler struct {
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor}
+	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters}
 	if a.app == "" {
 		a.app = channel.DefaultApp
 	}

@@ -47,11 +47,13 @@ func (h *Handler) newMethods() map[string]*method {
 		"history":        newMethod(historyFields()),
 		"history_remove": newMethod(historyRemoveFields()),
 		"channels":       newMethod(channelsFields()),
+		"dead_letters":   newMethod(deadLettersFields()),
 		"info":           newMethod([]field[infoRequest]{}),
 		"refresh":        newMethod(refreshFields()),
 		"rpc":            newMethod(rpcFields()),
 	}
 	methods["channels"].optional = true
+	methods["dead_letters"].optional = true
 	methods["info"].optional = true
 	return methods
 }

@@ -261,6 +261,7 @@ func TestDocumentedReplies(t *testing.T) {
 		{"history", `{"channel":"a","limit":2}`},
 		{"presence", `{"channel":"a","limit":1}`},
 		{"channels", `{"limit":1}`},
+		{"dead_letters", `{"limit":1}`},
 		{"info", ``},
 		{"presence_stats", `{"channel":"a"}`},
 		{"batch", `{"commands":[{"info":{}},{"launch":{}},{"history":{"channel":"a","limit":1}},{"rpc":{"method":"m"}}]}`},

@@ -41,8 +41,8 @@ func (a *App) serverAPI() *api.Handler {
 			MaxBody: int(c.MaxBodySize), MaxData: int(a.cfg.PublishMaxDataSize),
 			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
 		},
-		Observer: calls{a.metrics},
-		Auditor:  a.auditor(),
+		Observer: calls{a.metrics}, DeadLetters: a.deadLetters(),
+		Auditor: a.auditor(),
 	}, a.hub, a.log)
 }
 

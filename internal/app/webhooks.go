@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -53,4 +54,24 @@ func (a *App) teller() pusher.Teller {
 		return nil
 	}
 	return a.webhook
+}
+
+// deadLetters is what the server API shows of them; nil: nobody is told.
+func (a *App) deadLetters() func(context.Context, int) ([]json.RawMessage, error) {
+	if a.webhook == nil {
+		return nil
+	}
+	return func(ctx context.Context, limit int) ([]json.RawMessage, error) {
+		letters, err := a.webhook.DeadLetters(ctx, limit)
+		if err != nil {
+			return nil, err
+		}
+		rows := make([]json.RawMessage, len(letters))
+		for i := range letters {
+			if rows[i], err = json.Marshal(letters[i]); err != nil {
+				return nil, err
+			}
+		}
+		return rows, nil
+	}
 }

@@ -69,6 +69,7 @@ func (c *Config) check() error {
 // webhookEvents is what can be told by webhooks.
 var webhookEvents = []string{
 	"channel_occupied", "channel_vacated", "member_added", "member_removed", "client_event", "cache_miss", "subscription_count",
+	"connected", "disconnected", "subscribed", "unsubscribed", "published",
 }
 
 // isPathSegment accepts what stands in a URL as it is.

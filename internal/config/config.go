@@ -79,10 +79,10 @@ type Pusher struct {
 // Pusher's form and signed with app.key and app.secret.
 type Webhook struct {
 	URLs     []string      `koanf:"urls"`                           // who is called; empty: nobody
-	Events   []string      `koanf:"events"`                         // what is told: `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; empty: all
+	Events   []string      `koanf:"events"`                         // what is told: Pusher's `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; and `connected`, `disconnected`, `subscribed`, `unsubscribed`, `published`; empty: Pusher's
 	Debounce time.Duration `koanf:"debounce" allow:"0s..1m"`        // how long a channel must stay vacated, or a member away, before it is told; one that is back sooner is not told of at all
 	Timeout  time.Duration `koanf:"timeout" allow:"100ms..1m"`      // of one call
-	RetryFor time.Duration `koanf:"retry_for" allow:"0s..24h"`      // how long a call that fails is tried again, with growing delays; then its events are dropped
+	RetryFor time.Duration `koanf:"retry_for" allow:"0s..24h"`      // how long a call that fails is tried again, with growing delays; then its events become dead letters
 	MaxQueue int           `koanf:"max_queue" allow:"100..1000000"` // events that are kept to be told; beyond it the oldest are dropped
 }
 

@@ -18,6 +18,11 @@ type Observer interface {
 	// Member says that a user has come to a channel with joins and leaves, or has
 	// left it; in order for each channel.
 	Member(ch channel.ID, info *engine.ClientInfo, present bool)
+	// Wants names the kinds of Tells that Tell is called with; it never changes.
+	Wants() TellKinds
+	// Tell is called with what has happened, on the goroutine that did it, in order
+	// for each session, and does not wait.
+	Tell(t Tell)
 }
 
 // audience tells channels how many subscribers they have.

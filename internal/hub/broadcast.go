@@ -94,6 +94,7 @@ const maxFrameOverhead = 16
 
 // Publication implements engine.Follower: to every shard with subscribers.
 func (h *Hub) Publication(ch channel.ID, epoch string, pub *engine.Publication) {
+	h.tellPublished(ch, epoch, pub)
 	h.broadcast(ch, Event{Kind: EventPublication, Channel: ch.Name, Epoch: epoch, Publication: pub}, len(pub.Data))
 }
 

@@ -312,8 +312,11 @@ func (sh *Shard) inSequence(l *subscribers, b *broadcast) bool {
 	sh.hub.count.Gaps.Inc()
 	l.epoch, l.last = b.event.Epoch, pub.Offset
 	for i := len(l.list) - 1; i >= 0; i-- {
-		// Who is still reading finds in history what is missing here.
-		if sub := l.list[i]; sub != nil && sub.positioned() && sub.reading == nil {
+		switch sub := l.list[i]; {
+		case sub == nil || !sub.positioned():
+		case sub.reading != nil: // it may find in history what is missing here
+			sub.reading.gap = pub.Offset
+		default:
 			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)
 		}
 	}

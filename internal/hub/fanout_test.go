@@ -206,7 +206,7 @@ func TestRest(t *testing.T) {
 		{"one message, one waits", 1, 1, 2 * time.Millisecond, time.Millisecond},
 		{"several, nothing waits", 3, 0, 2 * time.Millisecond, time.Millisecond},
 		{"long", 3, 1, time.Second, maxRest},
-		{"short", 3, 1, restFrom - 1, 0},
+		{"short", 3, 2, restFrom - 1, 0},
 		{"the next is full", 3, maxVolleyEvents, 2 * time.Millisecond, 0},
 	}
 	for _, tt := range tests {

@@ -137,6 +137,7 @@ type Hub struct {
 	started  time.Time
 	count    counters
 
+	told      TellKinds         // what the Observer wants
 	anonymous *channel.Identity // of every session without a user; never changed
 
 	next     atomic.Uint32 // for Pick
@@ -167,6 +168,9 @@ func New(cfg Config) (*Hub, error) {
 
 		anonymous: &channel.Identity{App: cfg.App},
 		empty:     make(chan struct{}),
+	}
+	if cfg.Observer != nil {
+		h.told = cfg.Observer.Wants()
 	}
 	h.gate = &gate{
 		limit: cfg.PublishQueue, wait: cfg.PublishWait,

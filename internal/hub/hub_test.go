@@ -265,6 +265,49 @@ func TestGapIsTold(t *testing.T) {
 	}
 }
 
+// A gap in what comes while history is read is no gap when the read has what is
+// missing, and told when it has not.
+func TestGapWhileReading(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		live []uint64 // offsets; history ends at 5
+		want []string
+	}{
+		{"read", []uint64{3, 5, 6}, []string{"a 6 x"}},
+		{"read up to the gap", []uint64{4, 6, 7}, []string{"a 6 x", "a 7 x"}},
+		{"lost", []uint64{6, 8}, []string{"unsubscribed a 2500"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t, func(c *Config) { c.Shards = 1 })
+			for i := range 5 {
+				h.publish("a", fmt.Sprint(i+1))
+			}
+			c := h.connect("", nil)
+			h.engine.holdReads = true
+			answered := false
+			on(c.session, func() {
+				c.session.Subscribe(SubscribeRequest{Channel: "a", Recover: true, Since: engine.Position{Epoch: "e1", Offset: 2}},
+					func(_ SubscribeResult, err error) { answered = err == nil })
+			})
+			id := channel.ID{App: channel.DefaultApp, Name: "a"}
+			for _, offset := range tt.live {
+				h.Publication(id, "e1", &engine.Publication{Offset: offset, Data: []byte("x")})
+			}
+			h.settle()
+			h.engine.releaseReads()
+			h.settle()
+			on(c.session, func() {
+				if !answered {
+					t.Error("no reply")
+				}
+			})
+			if got := withoutJoins(c.lines()); !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestSlowSessionCostsItself(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.OutboxMax = 4096; c.Shards = 1 })
 	slow := h.connect("", func(int) int { return 10 })

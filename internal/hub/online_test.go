@@ -328,6 +328,8 @@ type noticer struct {
 	mu      sync.Mutex
 	changed map[channel.ID]int
 	members []string
+	wants   TellKinds
+	tells   []Tell
 }
 
 func (n *noticer) Changed(ch channel.ID) {
@@ -340,6 +342,63 @@ func (n *noticer) Member(ch channel.ID, info *engine.ClientInfo, present bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.members = append(n.members, fmt.Sprint(ch.Name, " ", info.User, " ", present))
+}
+
+func (n *noticer) Wants() TellKinds { return n.wants }
+
+func (n *noticer) Tell(t Tell) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tells = append(n.tells, t)
+}
+
+func (n *noticer) told() (texts []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range n.tells {
+		kind := map[TellKinds]string{
+			TellConnected: "connected", TellDisconnected: "disconnected", TellSubscribed: "subscribed",
+			TellUnsubscribed: "unsubscribed", TellPublished: "published",
+		}[t.Kind]
+		texts = append(texts, strings.TrimSpace(fmt.Sprint(kind, " ", t.User, " ", t.Channel, " ", t.Reason.Code, " ", t.At.Offset)))
+	}
+	return texts
+}
+
+func TestTells(t *testing.T) {
+	const all = TellConnected | TellDisconnected | TellSubscribed | TellUnsubscribed | TellPublished
+	for _, tt := range []struct {
+		wants TellKinds
+		want  []string
+	}{
+		{all, []string{
+			"connected ann  0 0", "subscribed ann a 0 0", "subscribed ann plain:b 0 0", "published  a 0 1", "published  plain:b 0 0",
+			"unsubscribed ann plain:b 0 0", "unsubscribed ann a 0 0", "disconnected ann  3503 0",
+		}},
+		{TellUnsubscribed, []string{"unsubscribed ann plain:b 0 0", "unsubscribed ann a 0 0"}},
+		{0, nil},
+	} {
+		n := &noticer{changed: make(map[channel.ID]int), wants: tt.wants}
+		h := newHouse(t, func(c *Config) { c.Observer = n })
+		refused := h.dial(nil)
+		on(refused.session, func() { refused.session.Disconnect(DisconnectStale) })
+		ann := h.connect("ann", nil)
+		h.mustSubscribe(ann, "a")
+		h.mustSubscribe(ann, "plain:b")
+		if _, err := h.subscribe(ann, SubscribeRequest{Channel: "shut:c"}); err == nil {
+			t.Fatal("subscribed to a shut channel")
+		}
+		h.settle()
+		h.publish("a", "1")
+		h.publish("plain:b", "2")
+		on(ann.session, func() {
+			ann.session.Unsubscribe("plain:b")
+			ann.session.Disconnect(DisconnectForced)
+		})
+		if got := n.told(); !slices.Equal(got, tt.want) {
+			t.Errorf("told %q, want %q", got, tt.want)
+		}
+	}
 }
 
 func TestObserver(t *testing.T) {

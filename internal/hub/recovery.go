@@ -183,7 +183,7 @@ func (r *readBuffer) restart() {
 		}
 	}
 	clear(r.live[len(kept):])
-	r.live, r.skip = kept, false
+	r.live, r.skip, r.gap = kept, false, 0
 }
 
 // whenSent runs fn once everything in line for the session is with its

@@ -138,6 +138,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	s.oneWay = r.OneWay
 	h.users.add(s)
 	h.count.Connects.Inc()
+	s.tell(TellConnected, Disconnect{})
 	s.joinAll(&r, func(res ConnectResult, err error) {
 		s.firstPing(r.PingIn)
 		done(res, err)
@@ -314,6 +315,7 @@ func (s *Session) end(d Disconnect) {
 	if s.connected {
 		s.shard.hub.users.remove(s)
 	}
+	s.tell(TellDisconnected, d)
 	s.signOut()
 	if s.emulated {
 		s.shard.hub.emulated.remove(s)

@@ -38,13 +38,15 @@ const (
 	flagFresh                            // has not been sent anything live yet
 	flagGone                             // is in no table any more
 	flagQuiet                            // others are not told that it comes and goes
+	flagTold                             // a backend is told that it has begun
 )
 
 // readBuffer keeps what arrives live while history is being read.
 type readBuffer struct {
 	live []*broadcast
 	size int
-	skip bool // what has an offset will be read
+	skip bool   // what has an offset will be read
+	gap  uint64 // the offset after the last gap in what came; 0: there was none
 }
 
 func (sub *subscription) positioned() bool { return sub.flags&flagPositioned != 0 }
@@ -146,11 +148,16 @@ func (sub *subscription) buffer(b *broadcast) {
 	}
 }
 
-// live ends the reading: what was buffered follows, in order.
+// live ends the reading: what was buffered follows, in order. What it misses and
+// history did not bring either is told.
 func (sub *subscription) live(after uint64) {
 	r := sub.reading
 	sub.reading, sub.after = nil, after
 	if sub.positioned() {
+		if r.gap > after+1 {
+			sub.session.dropSubscription(sub, UnsubscribeInsufficientState)
+			return
+		}
 		sub.flags |= flagFresh
 	}
 	for _, b := range r.live {
@@ -270,6 +277,7 @@ func (s *Session) announce(sub *subscription) {
 		return
 	}
 	s.shard.hub.changed(sub.topic.id)
+	sub.tell(TellSubscribed)
 	if n := sub.notice(); n != 0 {
 		sub.flags |= flagAnnounced
 		s.shard.hub.engine.Join(sub.topic.id, sub.clientInfo(), n)
@@ -348,6 +356,7 @@ func (s *Session) removeSubscription(sub *subscription) {
 	h := s.shard.hub
 	sub.flags |= flagGone
 	s.leave(sub)
+	sub.tell(TellUnsubscribed)
 	if sub.flags&flagAnnounced != 0 {
 		h.engine.Leave(sub.topic.id, sub.clientInfo(), sub.notice())
 	}

@@ -202,7 +202,7 @@ type APICall struct {
 func APIMethods() []string {
 	return []string{
 		"publish", "broadcast", "batch", "subscribe", "unsubscribe", "disconnect", "presence",
-		"presence_stats", "history", "history_remove", "channels", "info", "refresh", "rpc",
+		"presence_stats", "history", "history_remove", "channels", "dead_letters", "info", "refresh", "rpc",
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,8 @@ func (l *memLog) History(req engine.HistoryRequest, done func(engine.HistoryResu
 		pubs, res.Oldest = pubs[drop:], uint64(drop+1)
 	}
 	if req.Reverse {
-		pubs = pubs[max(len(pubs)-req.Limit, 0):]
+		pubs = slices.Clone(pubs[max(len(pubs)-req.Limit, 0):])
+		slices.Reverse(pubs)
 	}
 	for _, pub := range pubs {
 		if len(res.Publications) < req.Limit && (req.Since == nil || pub.Offset > req.Since.Offset) {

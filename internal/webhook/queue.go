@@ -22,6 +22,14 @@ func (d *Dispatcher) queue() channel.ID {
 	return channel.ID{App: d.cfg.App + appSuffix, Name: "events"}
 }
 
+func (d *Dispatcher) rosterChannel() channel.ID {
+	return channel.ID{App: d.cfg.App + appSuffix, Name: "roster"}
+}
+
+func (d *Dispatcher) deadChannel() channel.ID {
+	return channel.ID{App: d.cfg.App + appSuffix, Name: "dead"}
+}
+
 func (d *Dispatcher) cursor(url string) channel.ID {
 	sum := sha256.Sum256([]byte(url)) // it may hold a password
 	return channel.ID{App: d.cfg.App + appSuffix, Name: "position-" + hex.EncodeToString(sum[:16])}
@@ -49,13 +57,25 @@ func (d *Dispatcher) enqueue(e Event) {
 		d.log.Error("webhook event cannot be encoded", "event", e.Name, "error", err)
 		return
 	}
+	d.roster.apply(&e)
+	var snapshot []Event
+	due := d.snapshotDue()
+	if due {
+		snapshot = d.roster.events()
+	}
 	d.cfg.Log.Publish(engine.PublishRequest{
 		Channel: d.queue(), Retention: d.retention(), Publication: engine.Publication{Data: data},
-	}, func(_ engine.PublishResult, err error) {
+	}, func(res engine.PublishResult, err error) {
 		if err != nil {
 			d.cfg.Metrics.Drops.Of(metrics.DropWebhookQueue).Inc()
 			d.log.Warn("webhook event is lost", "event", e.Name, "channel", e.Channel, "error", err)
 			return
+		}
+		if due {
+			d.mu.Lock()
+			d.shots = append(d.shots, shot{snapshot, res.Position})
+			d.mu.Unlock()
+			d.nudge()
 		}
 		for _, more := range d.more {
 			select {

@@ -36,6 +36,7 @@ const (
 type sender struct {
 	d      *Dispatcher
 	url    string
+	name   string // url without a password
 	log    *slog.Logger
 	client *http.Client
 	more   chan struct{} // there may be something in the queue
@@ -49,7 +50,7 @@ func newSender(d *Dispatcher, target string, at engine.Position) *sender {
 		name = u.Redacted()
 	}
 	return &sender{
-		d: d, url: target, log: d.log.With("url", name), more: make(chan struct{}, 1), at: at,
+		d: d, url: target, name: name, log: d.log.With("url", name), more: make(chan struct{}, 1), at: at,
 		client: &http.Client{
 			Transport: d.cfg.Transport, Timeout: d.cfg.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -106,15 +107,16 @@ func (s *sender) step(ctx context.Context) (told bool, err error) {
 	next := engine.Position{Epoch: res.Top.Epoch, Offset: pubs[len(pubs)-1].Offset}
 	if err := s.call(ctx, pubs, next); err != nil {
 		s.d.cfg.Metrics.WebhookFailed.Inc()
-		return s.giveUp(ctx, pubs, res.Top.Epoch), err
+		return s.giveUp(ctx, pubs, res.Top.Epoch, err), err
 	}
 	s.d.cfg.Metrics.WebhookSent.Inc()
 	s.at = next
 	return true, s.d.advance(ctx, s.url, s.at)
 }
 
-// giveUp passes over the events that have been tried for long enough.
-func (s *sender) giveUp(ctx context.Context, pubs []*engine.Publication, epoch string) bool {
+// giveUp passes over the events that have been tried for long enough. They are
+// kept as dead letters.
+func (s *sender) giveUp(ctx context.Context, pubs []*engine.Publication, epoch string, why error) bool {
 	oldest := time.Now().Add(-s.d.cfg.RetryFor).UnixMilli()
 	n := 0
 	for n < len(pubs) && pubs[n].Time <= oldest {
@@ -124,6 +126,7 @@ func (s *sender) giveUp(ctx context.Context, pubs []*engine.Publication, epoch s
 		return false
 	}
 	s.drop(uint64(n), metrics.DropWebhookExpired)
+	s.d.lay(s.name, pubs[:n], why)
 	s.at = engine.Position{Epoch: epoch, Offset: pubs[n-1].Offset}
 	if err := s.d.advance(ctx, s.url, s.at); err != nil {
 		s.log.Warn("webhook position is not kept", "error", err)

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -42,6 +43,32 @@ func newWatcher(debounce time.Duration, emit func(Event)) *watcher {
 	}
 }
 
+// expect waits until a time for what a process before this one has told of to be
+// seen again; what is not is told to have gone.
+func (w *watcher) expect(app string, r *roster, until time.Time) {
+	for _, name := range sorted(r.members) {
+		for _, user := range sorted(r.members[name]) {
+			who := absent{channel.ID{App: app, Name: name}, user}
+			w.left[who] = until
+			w.add(departure{until, who})
+		}
+	}
+	for _, name := range sorted(r.occupied) {
+		ch := channel.ID{App: app, Name: name}
+		w.occupied[ch] = &occupancy{vacant: until}
+		w.add(departure{until, absent{channel: ch}})
+	}
+}
+
+// add keeps the order; what is due last comes last nearly always.
+func (w *watcher) add(d departure) {
+	i := len(w.due)
+	for i > 0 && w.due[i-1].at.After(d.at) {
+		i--
+	}
+	w.due = slices.Insert(w.due, i, d)
+}
+
 func (w *watcher) tell(e Event) {
 	if w.want == nil || w.want[e.Name] {
 		w.emit(e)
@@ -56,7 +83,7 @@ func (w *watcher) subscribers(ch channel.ID, n int, now time.Time) {
 		return
 	case n == 0:
 		o.vacant, o.count = now.Add(w.debounce), 0
-		w.due = append(w.due, departure{o.vacant, absent{channel: ch}})
+		w.add(departure{o.vacant, absent{channel: ch}})
 		return
 	case o == nil:
 		o = &occupancy{}
@@ -76,7 +103,7 @@ func (w *watcher) member(ch channel.ID, user string, present bool, now time.Time
 	if !present {
 		at := now.Add(w.debounce)
 		w.left[who] = at
-		w.due = append(w.due, departure{at, who})
+		w.add(departure{at, who})
 		return
 	}
 	if _, gone := w.left[who]; gone {

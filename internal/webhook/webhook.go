@@ -12,10 +12,11 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
-// The names of events.
+// The names of events: those of Pusher, and those of sessions and publications.
 const (
 	ChannelOccupied   = "channel_occupied"
 	ChannelVacated    = "channel_vacated"
@@ -24,22 +25,43 @@ const (
 	ClientEvent       = "client_event"
 	CacheMiss         = "cache_miss"
 	SubscriptionCount = "subscription_count"
+
+	Connected    = "connected"
+	Disconnected = "disconnected"
+	Subscribed   = "subscribed"
+	Unsubscribed = "unsubscribed"
+	Published    = "published"
 )
+
+// PusherNames lists the events of Pusher Channels, which are told unless others
+// are named.
+func PusherNames() []string {
+	return []string{ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved, ClientEvent, CacheMiss, SubscriptionCount}
+}
 
 // Names lists the events that can be told.
 func Names() []string {
-	return []string{ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved, ClientEvent, CacheMiss, SubscriptionCount}
+	return append(PusherNames(), Connected, Disconnected, Subscribed, Unsubscribed, Published)
 }
 
 // Event is what is told ("Webhooks" of pusher.com/docs/channels).
 type Event struct {
 	Name              string  `json:"name"`
-	Channel           string  `json:"channel"`
+	Channel           string  `json:"channel,omitempty"`
 	UserID            string  `json:"user_id,omitempty"`
 	Event             string  `json:"event,omitempty"`
 	Data              *string `json:"data,omitempty"`
 	SocketID          string  `json:"socket_id,omitempty"`
 	SubscriptionCount int     `json:"subscription_count,omitempty"`
+
+	// Of sessions and publications.
+
+	Client string `json:"client,omitempty"` // the session's id; of a publication, who published
+	User   string `json:"user,omitempty"`
+	Code   uint32 `json:"code,omitempty"` // of a disconnect, as in docs/codes.md
+	Reason string `json:"reason,omitempty"`
+	Epoch  string `json:"epoch,omitempty"` // of a publication that is stored
+	Offset uint64 `json:"offset,omitempty"`
 }
 
 // Log keeps what is to be told; an engine is one.
@@ -54,7 +76,7 @@ type Config struct {
 	App         string // whose channels are told of; "": channel.DefaultApp
 	Key, Secret string
 	URLs        []string
-	Events      []string // those that are told; none: all
+	Events      []string // those that are told; none: PusherNames
 	Log         Log
 	Subscribers func(channel.ID) int // how many a channel has now
 	Logger      *slog.Logger
@@ -81,12 +103,25 @@ type Dispatcher struct {
 	noted   []note
 	wake    chan struct{}
 
+	// Of the goroutine that looks, and of Start before it.
+	roster *roster
+	since  int // events in the queue since the last snapshot
+	parts  int // of the last snapshot
+
+	shots []shot // snapshots to be kept, under mu
+
 	more   []chan struct{} // wakes the senders
 	unlook context.CancelFunc
 	unsend context.CancelFunc
 	hangUp context.CancelFunc // on calls under way
 	looks  sync.WaitGroup
 	sends  sync.WaitGroup
+}
+
+// shot is a snapshot whose place in the queue is known.
+type shot struct {
+	events []Event
+	at     engine.Position
 }
 
 // note is one thing that happened; a user has come or left when event is zero.
@@ -109,9 +144,9 @@ func New(cfg Config) *Dispatcher {
 		cfg.Metrics = metrics.New("")
 	}
 	if len(cfg.Events) == 0 {
-		cfg.Events = Names()
+		cfg.Events = PusherNames()
 	}
-	d := &Dispatcher{cfg: cfg, log: cfg.Logger, want: make(map[string]bool), wake: make(chan struct{}, 1)}
+	d := &Dispatcher{cfg: cfg, log: cfg.Logger, want: make(map[string]bool), wake: make(chan struct{}, 1), roster: newRoster()}
 	for _, name := range cfg.Events {
 		d.want[name] = true
 	}
@@ -131,6 +166,11 @@ func (d *Dispatcher) Start() error {
 		senders[i] = newSender(d, url, at)
 		d.more = append(d.more, senders[i].more)
 	}
+	left, err := d.orphans(context.Background())
+	if err != nil {
+		return fmt.Errorf("webhook: %w", err)
+	}
+	d.roster = left
 	var looking, sending, calling context.Context
 	looking, d.unlook = context.WithCancel(context.Background())
 	sending, d.unsend = context.WithCancel(context.Background())
@@ -193,6 +233,32 @@ func (d *Dispatcher) CacheMiss(name string) {
 	d.note(note{event: Event{Name: CacheMiss, Channel: name}})
 }
 
+// Wants implements hub.Observer.
+func (d *Dispatcher) Wants() (kinds hub.TellKinds) {
+	for kind, name := range tellNames {
+		if d.want[name] {
+			kinds |= kind
+		}
+	}
+	return kinds
+}
+
+var tellNames = map[hub.TellKinds]string{
+	hub.TellConnected: Connected, hub.TellDisconnected: Disconnected,
+	hub.TellSubscribed: Subscribed, hub.TellUnsubscribed: Unsubscribed, hub.TellPublished: Published,
+}
+
+// Tell implements hub.Observer.
+func (d *Dispatcher) Tell(t hub.Tell) {
+	if t.App != d.cfg.App {
+		return
+	}
+	d.note(note{event: Event{
+		Name: tellNames[t.Kind], Channel: t.Channel, Event: t.Event, Client: t.Client, User: t.User,
+		Code: t.Reason.Code, Reason: t.Reason.Reason, Epoch: t.At.Epoch, Offset: t.At.Offset,
+	}})
+}
+
 func (d *Dispatcher) note(n note) {
 	if n.event.Name != "" && !d.want[n.event.Name] {
 		return
@@ -217,6 +283,14 @@ func (d *Dispatcher) nudge() {
 	}
 }
 
+func (d *Dispatcher) takeShots() []shot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	shots := d.shots
+	d.shots = nil
+	return shots
+}
+
 func (d *Dispatcher) take() (changed []channel.ID, noted []note) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -233,6 +307,7 @@ func (d *Dispatcher) take() (changed []channel.ID, noted []note) {
 func (d *Dispatcher) run(ctx context.Context) {
 	w := newWatcher(d.cfg.Debounce, d.enqueue)
 	w.want = d.want
+	d.bury(w, time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -254,8 +329,23 @@ func (d *Dispatcher) run(ctx context.Context) {
 	}
 }
 
+// bury tells of the sessions that went with the process before. Channels and
+// members have restartGrace to come back before they are told to have gone.
+func (d *Dispatcher) bury(w *watcher, now time.Time) {
+	w.expect(d.cfg.App, d.roster, now.Add(max(d.cfg.Debounce, restartGrace)))
+	for _, e := range d.roster.farewells() {
+		w.tell(e)
+	}
+}
+
+// restartGrace is what clients take to come back to a server that was killed.
+const restartGrace = 10 * time.Second
+
 func (d *Dispatcher) look(w *watcher, now time.Time) {
 	changed, noted := d.take()
+	for _, s := range d.takeShots() {
+		d.keep(s.events, s.at)
+	}
 	slices.SortFunc(changed, func(a, b channel.ID) int { return strings.Compare(a.Name, b.Name) })
 	// A channel is occupied before its first member comes, and vacated after its
 	// last has left.

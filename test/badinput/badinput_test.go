@@ -22,7 +22,11 @@ const (
 
 const serverConfig = `
 app:
+  id: bad-app
+  key: bad-key
   secret: bad-input-secret
+pusher:
+  client_events: true
 api:
   key: ` + apiKey + `
 client:

@@ -1,0 +1,219 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// Whatever has happened, a roster made of a snapshot is the roster.
+func TestRosterIsWhatItsEventsMake(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	names := append(Names(), "unheard_of")
+	r := newRoster()
+	for i := range 5000 {
+		r.apply(&Event{
+			Name: names[random.IntN(len(names))], Channel: fmt.Sprint("c", random.IntN(7)), UserID: fmt.Sprint("u", random.IntN(5)),
+			Client: fmt.Sprint("s", random.IntN(9)),
+		})
+		if i%100 > 0 {
+			continue
+		}
+		events := r.events()
+		if len(events) != r.size {
+			t.Fatalf("after %d: %d events, size %d", i, len(events), r.size)
+		}
+		again := newRoster()
+		for j := range events {
+			again.apply(&events[j])
+		}
+		if got := again.events(); !slices.Equal(got, events) {
+			t.Fatalf("after %d: %v, want %v", i, got, events)
+		}
+	}
+	for _, e := range r.farewells() {
+		r.apply(&e)
+	}
+	if len(r.sessions) != 0 {
+		t.Errorf("%d sessions after all have been told to have ended", len(r.sessions))
+	}
+}
+
+func everything(log Log, r *receiver) Config {
+	cfg := config(log, r)
+	cfg.Events = Names()
+	return cfg
+}
+
+func tell(d *Dispatcher, k hub.TellKinds, client, name string) {
+	d.Tell(hub.Tell{Kind: k, App: channel.DefaultApp, Client: client, User: "ann", Channel: name})
+}
+
+// kill ends a Dispatcher as the end of its process would: nothing gets into the
+// queue any more.
+func kill(t *testing.T, l *memLog, d *Dispatcher) {
+	t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	l.err = errors.New("killed")
+	l.mu.Unlock()
+	d.Close(t.Context())
+	l.mu.Lock()
+	l.err = nil
+	l.mu.Unlock()
+}
+
+func TestKilledProcessIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, r := newLog(), &receiver{t: t}
+		cfg := everything(log, r)
+		d := start(t, cfg)
+		tell(d, hub.TellConnected, "one", "")
+		tell(d, hub.TellConnected, "two", "")
+		for _, name := range []string{"presence-a", "b"} {
+			tell(d, hub.TellSubscribed, "one", name)
+			d.Changed(ch(name))
+		}
+		d.Member(ch("presence-a"), &engine.ClientInfo{User: "ann"}, true)
+		d.Tell(hub.Tell{Kind: hub.TellDisconnected, App: channel.DefaultApp, Client: "two", Reason: hub.DisconnectSlow})
+		kill(t, log, d)
+		before := len(r.events())
+
+		d = start(t, cfg)
+		synctest.Wait()
+		same(
+			t, r.events()[before:],
+			`{"name":"unsubscribed","channel":"b","client":"one","user":"ann"}`,
+			`{"name":"unsubscribed","channel":"presence-a","client":"one","user":"ann"}`,
+			`{"name":"disconnected","client":"one","user":"ann","code":3000,"reason":"connection closed"}`,
+		)
+		told := len(r.events())
+		d.Changed(ch("b")) // somebody has come back
+		time.Sleep(restartGrace)
+		synctest.Wait()
+		same(
+			t, r.events()[told:],
+			`{"name":"subscription_count","channel":"b","subscription_count":1}`,
+			`{"name":"member_removed","channel":"presence-a","user_id":"ann"}`,
+			`{"name":"channel_vacated","channel":"presence-a"}`,
+		)
+		told = len(r.events())
+		d.Close(t.Context())
+
+		d = start(t, cfg) // after a graceful end nobody is left but who is there: b
+		time.Sleep(restartGrace)
+		synctest.Wait()
+		same(t, r.events()[told:], `{"name":"channel_vacated","channel":"b"}`)
+		d.Close(t.Context())
+	})
+}
+
+// The queue keeps fewer events than have happened since a session came; snapshots
+// know of it all the same.
+func TestRosterOutlivesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, r := newLog(), &receiver{t: t}
+		cfg := everything(log, r)
+		cfg.MaxQueue = 100
+		d := start(t, cfg)
+		tell(d, hub.TellConnected, "old", "")
+		for i := range 2*snapshotPart + 500 {
+			tell(d, hub.TellConnected, fmt.Sprint("stays-", i), "")
+			tell(d, hub.TellConnected, "short", "")
+			tell(d, hub.TellDisconnected, "short", "")
+			synctest.Wait()
+		}
+		kill(t, log, d)
+		before := len(r.events())
+		d = start(t, cfg)
+		synctest.Wait()
+		gone := make(map[string]int)
+		for _, text := range r.events()[before:] {
+			var e Event
+			if err := json.Unmarshal([]byte(text), &e); err != nil || e.Name != Disconnected {
+				t.Fatalf("%s, %v", text, err)
+			}
+			gone[e.Client]++
+		}
+		// More than the queue holds cannot be told at once; the newest are.
+		if gone["short"] > 0 || len(gone) == 0 {
+			t.Errorf("%d are told to have gone, a session that had ended %d times", len(gone), gone["short"])
+		}
+		d.Close(t.Context())
+		d = New(cfg)
+		if left, err := d.orphans(t.Context()); err != nil || len(left.sessions) != 0 {
+			t.Errorf("%d sessions are still here, %v", len(left.sessions), err)
+		}
+	})
+}
+
+// An hour without a backend loses nothing and changes no order, when it is to be
+// tried for longer than that.
+func TestAnHourWithoutBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, r := newLog(), &receiver{t: t, status: http.StatusServiceUnavailable}
+		cfg := everything(log, r)
+		cfg.RetryFor = 2 * time.Hour
+		d := start(t, cfg)
+		var want []string
+		publish := func(n int) {
+			for range n {
+				offset := uint64(len(want) + 1)
+				d.Tell(hub.Tell{Kind: hub.TellPublished, App: channel.DefaultApp, Channel: "a", At: engine.Position{Epoch: "e", Offset: offset}})
+				want = append(want, fmt.Sprintf(`{"name":"published","channel":"a","epoch":"e","offset":%d}`, offset))
+			}
+			synctest.Wait()
+		}
+		publish(300)
+		time.Sleep(30 * time.Minute)
+		kill(t, log, d)
+		d = start(t, cfg)
+		publish(300)
+		time.Sleep(30 * time.Minute)
+		r.answer(0)
+		time.Sleep(lastDelay)
+		synctest.Wait()
+		same(t, r.events(), want...)
+		if letters, err := d.DeadLetters(t.Context(), 10); err != nil || len(letters) != 0 {
+			t.Errorf("%d dead letters, %v", len(letters), err)
+		}
+		d.Close(t.Context())
+	})
+}
+
+func TestDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, r := newLog(), &receiver{t: t, status: http.StatusTeapot}
+		cfg := everything(log, r)
+		cfg.URLs = []string{"http://ann:secret@backend.example/hook"}
+		d := start(t, cfg)
+		d.CacheMiss("first")
+		d.CacheMiss("second")
+		time.Sleep(cfg.RetryFor + lastDelay)
+		synctest.Wait()
+		letters, err := d.DeadLetters(t.Context(), 10)
+		if err != nil || len(letters) != 2 {
+			t.Fatalf("%d dead letters, %v", len(letters), err)
+		}
+		newest := letters[0]
+		if string(newest.Event) != `{"name":"cache_miss","channel":"second"}` || !strings.Contains(newest.Error, "418") ||
+			newest.Time == 0 || strings.Contains(newest.URL, "secret") {
+			t.Errorf("%+v", newest)
+		}
+		if one, err := d.DeadLetters(t.Context(), 1); err != nil || len(one) != 1 {
+			t.Errorf("asked for one: %d, %v", len(one), err)
+		}
+		d.Close(t.Context())
+	})
+}
