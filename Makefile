@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 BIN = bin/fanfare
 
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test check format lint tidy cross docs fuzz bench clean
+.PHONY: help run build setup test check format lint tidy cross vuln docs fuzz bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,7 +29,7 @@ test: setup build
 	@FANFARE_BIN="$(CURDIR)/$(BIN)" $(GO) run ./test/report
 
 # The import rules and the checks of the docs are tests, and so part of `test`.
-check: lint tidy cross
+check: lint tidy cross vuln
 	@$(MAKE) --no-print-directory test
 
 format:
@@ -52,6 +52,12 @@ cross:
 		echo "cross: $$os"; \
 		CGO_ENABLED=0 GOOS=$$os GOARCH=arm64 $(GO) vet ./... || exit 1; \
 	done
+
+# Known vulnerabilities in what the code can reach; see tools/vuln.sh for what
+# happens where the database cannot be asked.
+vuln:
+	@echo "vuln: known vulnerabilities"
+	@tools/vuln.sh
 
 # The reference pages that are written from the code.
 docs:

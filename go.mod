@@ -2,6 +2,8 @@ module github.com/fanfare-push/fanfare
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/agext/levenshtein v1.2.3
 	github.com/centrifugal/fdelta v0.0.3
@@ -14,7 +16,7 @@ require (
 	github.com/gobwas/ws v1.5.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/uuid v1.6.0
-	github.com/klauspost/compress v1.20.1
+	github.com/klauspost/compress v1.20.2
 	github.com/knadh/koanf/parsers/json v1.0.1
 	github.com/knadh/koanf/parsers/toml/v2 v2.1.0
 	github.com/knadh/koanf/parsers/yaml v1.1.1

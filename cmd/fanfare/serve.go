@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +53,25 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		}
 	}
 	announce.Info("listening", "addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version())
+	defer onHangup(a)()
 	return a.Run(cmd.Context())
+}
+
+// onHangup reads files again on SIGHUP until stop. Where there are none to read it
+// ends the process, as it does when a terminal is closed.
+func onHangup(a *app.App) (stop func()) {
+	if !a.Reloads() {
+		return func() {}
+	}
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		for range hangups {
+			a.Reload()
+		}
+	}()
+	return func() { signal.Stop(hangups); close(hangups); <-done }
 }
 
 // welcome is what dev mode greets with; %[1]s is the address.

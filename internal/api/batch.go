@@ -206,7 +206,7 @@ func (e *entry) reply(ctx context.Context, h *Handler, out []byte, size int) []b
 	}
 	if err == nil {
 		out = appendField(append(out, '{'), e.method)
-		if out, err = e.command.run(ctx, h, out); err == nil {
+		if out, err = h.do(ctx, e.command, out); err == nil {
 			return append(out, '}')
 		}
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	App      string   // whose channels; "": channel.DefaultApp
 	Limits   Limits   // zero values: defaults
 	Observer Observer // nil: none
+	Auditor  Auditor  // nil: none
 
 	// DeadLetters reads the newest events that a backend was not told of, as JSON
 	// objects; nil: there are none.
@@ -54,6 +55,7 @@ type Handler struct {
 	hub      hub.API
 	log      *slog.Logger
 	observer Observer
+	auditor  Auditor // nil: none
 	dead     func(ctx context.Context, limit int) ([]json.RawMessage, error)
 	methods  map[string]*method
 	buffers  sync.Pool // of *buffers
@@ -62,7 +64,7 @@ type Handler struct {
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, dead: cfg.DeadLetters}
+	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters}
 	if a.app == "" {
 		a.app = channel.DefaultApp
 	}
@@ -112,8 +114,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string, m *
 		writeFault(w, r, f)
 		return f.status
 	}
-	ctx := r.Context()
-	b.out, err = cmd.run(ctx, h, append(b.out[:0], `{"result":`...))
+	ctx := h.calledBy(r.Context(), r, cmd)
+	b.out, err = h.do(ctx, cmd, append(b.out[:0], `{"result":`...))
 	if err != nil {
 		f := h.faultOf(ctx, name, err)
 		b.out = writeOutcome(w, r, f, b.out)
@@ -131,6 +133,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 		return nil, final(codeBadRequest, http.StatusMethodNotAllowed, "use POST, not "+r.Method)
 	}
 	if f := h.key.check(r); f != nil {
+		h.refusedKey(r, f)
 		return nil, f
 	}
 	if err := checkHeaders(r); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/api"
+	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/auth"
 	"github.com/fanfare-push/fanfare/internal/auth/jwks"
 	"github.com/fanfare-push/fanfare/internal/config"
@@ -36,6 +37,7 @@ type App struct {
 	webhook   *webhook.Dispatcher // nil: nobody is told
 	telling   bool                // the webhook has started
 	api       *api.Handler
+	audit     *audit.Log // nil: none is kept
 	verifier  *auth.Verifier
 	keys      *jwks.Set // nil: none are fetched
 	server    *http.Server
@@ -69,6 +71,9 @@ func (a *App) build(version string) (err error) {
 		return err
 	}
 	if a.listener, err = a.secure(a.listener); err != nil {
+		return err
+	}
+	if a.audit, err = a.openAudit(); err != nil {
 		return err
 	}
 	namespaces, err := a.cfg.Namespaces()
@@ -123,6 +128,7 @@ func (a *App) abandon() {
 	if a.listener != nil {
 		_ = a.listener.Close()
 	}
+	_ = a.audit.Close()
 }
 
 // Addr is the address that is listened on, with the port that was chosen.
@@ -170,7 +176,7 @@ func (a *App) shutdown() error {
 	}
 	transportErr := a.transport.Close(ctx)
 	a.stopWebhooks(ctx)
-	err := errors.Join(hubErr, httpErr, transportErr, a.engine.Close())
+	err := errors.Join(hubErr, httpErr, transportErr, a.engine.Close(), a.audit.Close())
 	a.log.Info("stopped")
 	return err
 }

@@ -42,6 +42,7 @@ func (a *App) serverAPI() *api.Handler {
 			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
 		},
 		Observer: calls{a.metrics}, DeadLetters: a.deadLetters(),
+		Auditor: a.auditor(),
 	}, a.hub, a.log)
 }
 
@@ -78,6 +79,7 @@ func (a *App) guarded(next http.Handler) http.Handler {
 		})).ServeHTTP(w, r)
 		if !let {
 			refused.Inc()
+			a.refusedKey(r)
 		}
 	})
 }

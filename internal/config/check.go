@@ -28,6 +28,12 @@ func (c *Config) check() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
+	for _, s := range settings(configType) {
+		v, isSecret := reflect.ValueOf(c).Elem().FieldByIndex(s.index).Interface().(Secret)
+		add(!isSecret || !isPlaceholder(v), "%s: this is a placeholder, not a secret: make one with openssl rand -hex 32, "+
+			"and rather put it into the environment, as %s, than into the file", s.key, env(s.key))
+	}
+	add(c.Audit.File != "" || !c.Audit.Required, "audit.required: there is nothing to require without audit.file")
 	host, port, err := net.SplitHostPort(c.Listen)
 	add(err == nil && isPort(port), "listen: %q is no address, it must be host:port, such as 127.0.0.1:8000 or :8000", c.Listen)
 	add(!c.Dev || err != nil || isLoopback(host), "listen: %q is not a loopback address, and dev mode allows everything to everybody: "+

@@ -30,6 +30,7 @@ type Config struct {
 	TLS     TLS     `koanf:"tls"`
 	Store   Store   `koanf:"store"`
 	Log     Log     `koanf:"log"`
+	Audit   Audit   `koanf:"audit"`
 }
 
 // App are the settings of the one App there is.
@@ -126,6 +127,13 @@ type Store struct {
 type Log struct {
 	Level  string `koanf:"level" allow:"debug|info|warn|error"` // what is logged; the line that says where the server listens always is
 	Format string `koanf:"format" allow:"text|json"`            // what a line looks like
+}
+
+// Audit are the settings of the log of administrative actions; see
+// [operations.md](operations.md#the-audit-log).
+type Audit struct {
+	File     string `koanf:"file"`     // a JSON line for each administrative action is appended here; readable by its owner alone; empty: none is kept
+	Required bool   `koanf:"required"` // an action is refused, with a temporary error, when it cannot be written down first
 }
 
 // Default is every setting as it is when nobody sets it: all is shut.

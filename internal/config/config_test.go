@@ -154,6 +154,9 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{name: "origin with path", yaml: "client: {allowed_origins: ['https://app.example.org/x']}", want: []string{"allowed_origins"}},
 		{name: "half a history", yaml: namespace("history_size: 10"), want: []string{`"chat"`, "history_size", "history_ttl"}},
 		{name: "durability", yaml: namespace("history_durability: paper"), want: []string{`"chat"`, "history_durability", "disk"}},
+		{name: "placeholder", yaml: "app: {secret: …}", want: []string{"app.secret: this is a placeholder", "openssl rand -hex 32", "FANFARE_APP_SECRET"}},
+		{name: "placeholder in the environment", env: "FANFARE_API_KEY=change-me", want: []string{"api.key: this is a placeholder"}},
+		{name: "nothing to require", yaml: "audit: {required: true}", want: []string{"audit.required", "audit.file"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

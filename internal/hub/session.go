@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -171,12 +172,13 @@ func (s *Session) connectResult() ConnectResult {
 	return r
 }
 
-// expiresIn is the time left in whole seconds, at least one; 0: for ever.
+// expiresIn is the time left in whole seconds, at least one; 0: for ever. More than
+// the protocols have room for is as much as they have.
 func (s *Session) expiresIn(at int64) uint32 {
 	if at == 0 {
 		return 0
 	}
-	return uint32(max((at-s.shard.now)/1000, 1))
+	return uint32(min(max((at-s.shard.now)/1000, 1), math.MaxUint32))
 }
 
 // Refresh replaces the identity's expiry by that of a new token of the same

@@ -61,6 +61,7 @@ type Server struct {
 	APIRequests   Counters[APICall]
 	WebhookSent   *Counter // calls that were answered with 2xx
 	WebhookFailed *Counter // calls that were not, each attempt
+	Audit         Counters[AuditResult]
 }
 
 // Store are the metrics of history: in RAM and on disk.
@@ -83,6 +84,7 @@ func New(version string) *Metrics {
 	m.newPublishing(f)
 	m.newRefusals(f)
 	m.newStore(f)
+	m.newAudit(f)
 	build := f.add(prometheus.GaugeValue, "build_info", "Always 1; the labels tell what runs.", "version", "go_version")
 	build.gauge(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(f, collectors.NewGoCollector(),

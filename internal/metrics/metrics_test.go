@@ -132,6 +132,9 @@ func TestAllReasonsAtZero(t *testing.T) {
 	for _, r := range append(allRecoveries(), Other) {
 		expect(fmt.Sprintf(`fanfare_recoveries_total{result="%s"}`, r))
 	}
+	for _, r := range append(allAuditResults(), Other) {
+		expect(fmt.Sprintf(`fanfare_audit_lines_total{result="%s"}`, r))
+	}
 	for _, c := range allCommands() {
 		expect(fmt.Sprintf(`fanfare_commands_total{code="%d",method="%s"}`, c.Code, c.Method))
 	}

@@ -28,6 +28,11 @@ func TestChecksFindWhatTheyShould(t *testing.T) {
 		{"skipped", (*source).leftovers, "a/a_test.go", "func F(t *testing.T) { t.Skipf(`x`) }", "a skipped test"},
 		{"other Skip", (*source).leftovers, "a/a.go", "func F(r *reader) { r.Skip(1) }", ""},
 		{"put off", (*source).leftovers, "a/a.go", "// TO" + "DO: later\n", "do it"},
+		{"secret compared", (*source).comparisons, "a/a.go", "func F(c cfg, s string) bool { return c.Secret == s }", "a/a.go:3: Secret is compared with =="},
+		{"signature of a request", (*source).comparisons, "a/a.go", "func F(q v, s string) bool { return s != q.Get(`auth_signature`) }", "auth_signature"},
+		{"secret that is set", (*source).comparisons, "a/a.go", "func F(c cfg) bool { return c.Secret == `` }", ""},
+		{"secret in a test", (*source).comparisons, "a/a_test.go", "func F(c cfg, s string) bool { return c.Secret == s }", ""},
+		{"something else", (*source).comparisons, "a/a.go", "func F(c cfg, s string) bool { return c.SecretName == s }", ""},
 		{"in a string", (*source).leftovers, "a/a.go", "var x = `TO" + "DO`", ""},
 	}
 	for _, tt := range tests {
@@ -69,6 +74,34 @@ func TestMentions(t *testing.T) {
 	}
 	if got := mentions("docs", page); !slices.Equal(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}
+
+func TestThreats(t *testing.T) {
+	const head = "## Threats\n\n| asset | attack | defence | test |\n|---|---|---|---|\n"
+	tests := []struct {
+		name, page string
+		rows       int
+		want       string
+	}{
+		{"good", head + "| a | b | c | `internal/a/a_test.go#TestA`, `test/npm/a.test.mjs` |\n", 1, ""},
+		{"fuzz test", head + "| a | b | c | `internal/a/a_test.go#FuzzA` |\n", 1, ""},
+		{"no test", head + "| a | b | c | by hand |\n", 1, "names no test"},
+		{"no test but code", head + "| a | b | c | `internal/a/a.go#TestA` |\n", 1, "internal/a/a.go"},
+		{"no test but a helper", head + "| a | b | c | `internal/a/a_test.go#helper` |\n", 1, "helper"},
+		{"a whole Go file", head + "| a | b | c | `internal/a/a_test.go` |\n", 1, "which one"},
+		{"no defence", head + "| a | b |  | `internal/a/a_test.go#TestA` |\n", 1, "4 cells"},
+		{"a cell too many", head + "| a | b | c | d | `internal/a/a_test.go#TestA` |\n", 1, "4 cells"},
+		{"another table", "| a | b |\n" + head + "\n## After\n\n| x |\n", 0, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rows, faults := threats(tt.page)
+			if rows != tt.rows {
+				t.Errorf("%d rows", rows)
+			}
+			expect(t, faults, tt.want)
+		})
 	}
 }
 

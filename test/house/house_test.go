@@ -16,6 +16,7 @@ var root = filepath.Join("..", "..")
 func TestSizes(t *testing.T)         { eachSource(t, (*source).sizes) }
 func TestSleepsInTests(t *testing.T) { eachSource(t, (*source).sleeps) }
 func TestLeftovers(t *testing.T)     { eachSource(t, (*source).leftovers) }
+func TestComparisons(t *testing.T)   { eachSource(t, (*source).comparisons) }
 
 func TestExceptionsAreStillThere(t *testing.T) {
 	for name := range large {
@@ -83,6 +84,17 @@ func TestPagesNameWhatExists(t *testing.T) {
 	if len(mentions(".", read(t, "ARCHITECTURE.md"))) == 0 {
 		t.Error("ARCHITECTURE.md refers to nothing")
 	}
+}
+
+func TestEveryThreatHasATest(t *testing.T) {
+	rows, faults := threats(read(t, "SECURITY.md"))
+	for _, fault := range faults {
+		t.Error("SECURITY.md: " + fault)
+	}
+	if rows == 0 {
+		t.Error("SECURITY.md has no table of threats")
+	}
+	// That the tests exist is checked as for any page.
 }
 
 func TestPagesNameTargetsOfTheMakefile(t *testing.T) {

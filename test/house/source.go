@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path"
+	"regexp"
 	"strings"
 )
 
@@ -170,4 +171,56 @@ func undocumented(files []string) []string {
 		}
 	}
 	return faults
+}
+
+// confidential are names of what a comparison must not stop early at.
+var confidential = regexp.MustCompile(`(?i)(secret|signature|password|apikey|hmac)$`)
+
+// comparisons reports == and != between values that have names of secrets: how much
+// of a guess is right could be told by the time they take. Those with constants
+// are not meant.
+func (s *source) comparisons() []string {
+	var faults []string
+	if s.isTest() {
+		return nil
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		b, ok := n.(*ast.BinaryExpr)
+		if !ok || b.Op != token.EQL && b.Op != token.NEQ || isLiteral(b.X) || isLiteral(b.Y) {
+			return true
+		}
+		for _, side := range []ast.Expr{b.X, b.Y} {
+			if name := nameOf(side); confidential.MatchString(name) {
+				faults = append(faults, fmt.Sprintf("%s:%d: %s is compared with %s: use crypto/subtle or hmac.Equal", s.name, s.line(b.Pos()), name, b.Op))
+			}
+		}
+		return true
+	})
+	return faults
+}
+
+// nameOf is the last name of an expression, or the text that a call asks for.
+func nameOf(expr ast.Expr) string {
+	switch e := expr.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	case *ast.CallExpr:
+		if len(e.Args) == 1 {
+			if lit, ok := e.Args[0].(*ast.BasicLit); ok {
+				return strings.Trim(lit.Value, "`\"")
+			}
+			return nameOf(e.Args[0])
+		}
+	}
+	return ""
+}
+
+func isLiteral(expr ast.Expr) bool {
+	if id, ok := expr.(*ast.Ident); ok {
+		return id.Name == "nil"
+	}
+	_, ok := expr.(*ast.BasicLit)
+	return ok
 }

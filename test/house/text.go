@@ -3,6 +3,7 @@ package house
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -89,4 +90,48 @@ func codeOf(markdown string) string {
 	code := fence.FindAllString(markdown, -1)
 	code = append(code, inline.FindAllString(fence.ReplaceAllString(markdown, ""), -1)...)
 	return strings.Join(code, "\n")
+}
+
+// threats checks the table under "## Threats": asset, attack, defence and the
+// tests that show it, each a function of a Go test or a file of another suite.
+func threats(markdown string) (rows int, faults []string) {
+	_, section, _ := strings.Cut(markdown, "## Threats\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(section) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| asset |") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		if len(cells) != 4 || slices.ContainsFunc(cells, func(c string) bool { return strings.TrimSpace(c) == "" }) {
+			faults = append(faults, line+": a threat has 4 cells, none of them empty")
+			continue
+		}
+		tests := mentions(".", cells[3])
+		if len(tests) == 0 {
+			faults = append(faults, line+": names no test")
+		}
+		for _, m := range tests {
+			if fault := noTest(m); fault != "" {
+				faults = append(faults, m.raw+": "+fault)
+			}
+		}
+	}
+	return rows, faults
+}
+
+// noTest says why a mention is no test; "": it is one.
+func noTest(m mention) string {
+	switch {
+	case strings.HasSuffix(m.path, ".test.mjs"):
+		return ""
+	case !strings.HasSuffix(m.path, "_test.go"):
+		return "is no file of tests"
+	case m.symbol == "":
+		return "say which one of the file"
+	case !strings.HasPrefix(m.symbol, "Test") && !strings.HasPrefix(m.symbol, "Fuzz"):
+		return "is no test"
+	}
+	return ""
 }

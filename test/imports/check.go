@@ -20,7 +20,7 @@ func forbidden(module string, pkgs []pkg, rules []edge) []string {
 	for _, p := range pkgs {
 		from := relative(module, p.ImportPath)
 		for _, rule := range rules {
-			if !matches(rule.from, from) || matches(rule.except, from) {
+			if !matches(rule.from, from) || slices.ContainsFunc(rule.except, func(pattern string) bool { return matches(pattern, from) }) {
 				continue
 			}
 			for _, to := range p.Imports {

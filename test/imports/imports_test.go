@@ -98,6 +98,8 @@ func TestForbiddenFindsWhatItShould(t *testing.T) {
 		{"internal/api", module + "/internal/app", "composition root"},
 		{"internal/store", module + "/internal/config", "own Config"},
 		{"internal/app", module + "/internal/config", ""},
+		{"internal/doctor", module + "/internal/config", ""},
+		{"internal/doctor", module + "/internal/hub", "the doctor judges settings"},
 		{"cmd/fanfare", module + "/internal/app", ""},
 		{"test/audit", module + "/internal/hub", "not the code they test"},
 		{"client", module + "/internal/channel", "must not drag"},

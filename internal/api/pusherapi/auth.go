@@ -49,13 +49,13 @@ func (h *Handler) authenticate(r *http.Request, body []byte) error {
 	return unauthorized("auth_signature is not that of the request; what must be signed is " + strconv.Quote(head+plainQuery(q)))
 }
 
-// signature is the one parameter that is not signed.
-const signature = "auth_signature"
+// signatureName is that of the one parameter that is not signed.
+const signatureName = "auth_signature"
 
 func plainQuery(q url.Values) string {
 	var parts []string
 	for name, values := range q {
-		if name != signature {
+		if name != signatureName {
 			parts = append(parts, strings.ToLower(name)+"="+strings.Join(values, ","))
 		}
 	}
@@ -66,7 +66,7 @@ func plainQuery(q url.Values) string {
 func rawQuery(raw string) string {
 	var parts []string
 	for part := range strings.SplitSeq(raw, "&") {
-		if !strings.HasPrefix(part, signature+"=") {
+		if !strings.HasPrefix(part, signatureName+"=") {
 			parts = append(parts, part)
 		}
 	}

@@ -155,5 +155,5 @@ func (h *Handler) terminate(r *http.Request, _ []byte) (any, error) {
 	if len(user) > pusher.MaxUserID || strings.TrimSpace(user) == "" {
 		return nil, refused(http.StatusBadRequest, fmt.Sprintf("a user's id has 1 to %d bytes", pusher.MaxUserID))
 	}
-	return struct{}{}, h.hub.Disconnect(r.Context(), hub.Target{App: h.cfg.App, User: user}, hub.DisconnectForced)
+	return struct{}{}, h.disconnect(r, user)
 }

@@ -50,6 +50,8 @@ type Config struct {
 	// Count is told of every request; nil: nobody counts.
 	Count func(method string, status int, took time.Duration)
 	Now   func() time.Time
+	// Auditor is told of what is changed; nil: nobody is.
+	Auditor Auditor
 }
 
 // Handler answers below Prefix.
@@ -132,6 +134,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, do method) (any
 		return nil, refused(http.StatusBadRequest, "the body did not arrive")
 	}
 	if err := h.authenticate(r, body); err != nil {
+		h.unauthenticated(r, err)
 		return nil, err
 	}
 	return do(h, r, body)

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/fanfare-push/fanfare/internal/audit"
+)
+
+// Auditor is told of every call that changes something other than by publishing.
+// *audit.Log is one.
+type Auditor interface {
+	// Begin is told before it is done. Its error refuses the call; otherwise done
+	// is told how it ended, once.
+	Begin(e audit.Entry) (done func(o audit.Outcome, problem string), err error)
+	// Refuse is told of a key that was missing or wrong.
+	Refuse(e audit.Entry, problem string)
+}
+
+// action is a command that an Auditor is told of.
+type action interface {
+	command
+	audited() audit.Entry // without who asks
+}
+
+var (
+	_ action = (*subscribeRequest)(nil)
+	_ action = (*unsubscribeRequest)(nil)
+	_ action = (*disconnectRequest)(nil)
+	_ action = (*refreshRequest)(nil)
+	_ action = (*historyRemoveRequest)(nil)
+)
+
+func (r *subscribeRequest) audited() audit.Entry {
+	return audit.Entry{Action: "subscribe", Target: r.target.audited(r.channel)}
+}
+
+func (r *unsubscribeRequest) audited() audit.Entry {
+	return audit.Entry{Action: "unsubscribe", Target: r.target.audited(r.channel)}
+}
+
+func (r *disconnectRequest) audited() audit.Entry {
+	e := audit.Entry{Action: "disconnect", Target: r.target.audited("")}
+	if d := r.disconnect; d != nil {
+		e.Detail = fmt.Sprintf("code %d, reason %q", d.code, d.reason)
+	}
+	if n := len(r.whitelist); n > 0 {
+		e.Detail = strings.TrimPrefix(fmt.Sprintf("%s, except %d sessions", e.Detail, n), ", ")
+	}
+	return e
+}
+
+func (r *refreshRequest) audited() audit.Entry {
+	return audit.Entry{Action: "refresh", Target: r.target.audited("")}
+}
+
+func (r *historyRemoveRequest) audited() audit.Entry {
+	return audit.Entry{Action: "history_remove", Target: audit.Target{Channel: r.channel}}
+}
+
+func (t *target) audited(channel string) audit.Target {
+	return audit.Target{Channel: channel, User: t.user, Client: t.client}
+}
+
+// caller is who made a call.
+type caller struct{ keyID, remote string }
+
+type callerKey struct{}
+
+// calledBy adds the caller to the context of a command that needs it: those of
+// publishes, which are many, stay as they are.
+func (h *Handler) calledBy(ctx context.Context, r *http.Request, cmd command) context.Context {
+	if h.auditor == nil {
+		return ctx
+	}
+	switch cmd.(type) {
+	case action, *batchRequest:
+		return context.WithValue(ctx, callerKey{}, caller{audit.KeyID(keyOf(r)), r.RemoteAddr})
+	}
+	return ctx
+}
+
+// do runs a command, and has an Auditor told if it is an action.
+func (h *Handler) do(ctx context.Context, cmd command, out []byte) ([]byte, error) {
+	a, isAction := cmd.(action)
+	if h.auditor == nil || !isAction {
+		return cmd.run(ctx, h, out)
+	}
+	e := a.audited()
+	by, _ := ctx.Value(callerKey{}).(caller)
+	e.App, e.KeyID, e.Remote = h.app, by.keyID, by.remote
+	done, err := h.auditor.Begin(e)
+	if err != nil {
+		return out, unaudited
+	}
+	out, err = cmd.run(ctx, h, out)
+	done(outcome(err))
+	return out, err
+}
+
+// unaudited refuses an action that could not be written down.
+var unaudited = temporary(codeInternal, http.StatusServiceUnavailable, "the audit log cannot be written: nothing was done, try again later")
+
+// outcome says how a command ended. Internal errors are told in the server's log
+// alone.
+func outcome(err error) (audit.Outcome, string) {
+	if err == nil {
+		return audit.OK, ""
+	}
+	f := faultOf(err)
+	if f == nil || f == unknownOutcome {
+		return audit.Failed, "see the server's log"
+	}
+	return audit.Refused, f.message
+}
+
+// refusedKey tells an Auditor of a key that opened nothing.
+func (h *Handler) refusedKey(r *http.Request, f *fault) {
+	if h.auditor != nil {
+		h.auditor.Refuse(audit.Entry{
+			App: h.app, KeyID: audit.KeyID(keyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
+		}, f.message)
+	}
+}
+
+// keyOf is the key of a request, right or wrong; "": there is none.
+func keyOf(r *http.Request) string {
+	return givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+}

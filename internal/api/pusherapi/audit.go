@@ -1,0 +1,51 @@
+package pusherapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/fanfare-push/fanfare/internal/audit"
+	"github.com/fanfare-push/fanfare/internal/hub"
+)
+
+// Auditor is told of every request that changes something other than by
+// publishing, as api.Auditor is.
+type Auditor interface {
+	Begin(e audit.Entry) (done func(o audit.Outcome, problem string), err error)
+	Refuse(e audit.Entry, problem string)
+}
+
+// disconnect ends a user's connections, and has the Auditor told.
+func (h *Handler) disconnect(r *http.Request, user string) error {
+	target := hub.Target{App: h.cfg.App, User: user}
+	if h.cfg.Auditor == nil {
+		return h.hub.Disconnect(r.Context(), target, hub.DisconnectForced)
+	}
+	e := h.entry(r)
+	e.Action, e.Target.User = "disconnect", user
+	done, err := h.cfg.Auditor.Begin(e)
+	if err != nil {
+		return refused(http.StatusServiceUnavailable, "the audit log cannot be written: nothing was done, try again later")
+	}
+	if err = h.hub.Disconnect(r.Context(), target, hub.DisconnectForced); err != nil {
+		done(audit.Failed, "")
+	} else {
+		done(audit.OK, "")
+	}
+	return err
+}
+
+// unauthenticated tells the Auditor of a request whose signature is not right.
+func (h *Handler) unauthenticated(r *http.Request, err error) {
+	why := (*refusal)(nil)
+	if h.cfg.Auditor != nil && errors.As(err, &why) {
+		e := h.entry(r)
+		e.Target.Method = r.URL.Path
+		h.cfg.Auditor.Refuse(e, why.text)
+	}
+}
+
+// entry says who asks: a key's id is that of the public auth_key.
+func (h *Handler) entry(r *http.Request) audit.Entry {
+	return audit.Entry{App: h.cfg.App, KeyID: audit.KeyID(r.URL.Query().Get("auth_key")), Remote: r.RemoteAddr, Detail: "pusher"}
+}

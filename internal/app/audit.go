@@ -1,0 +1,53 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/fanfare-push/fanfare/internal/api"
+	"github.com/fanfare-push/fanfare/internal/audit"
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/metrics"
+)
+
+// openAudit opens the audit log where one is set; nil: none is kept.
+func (a *App) openAudit() (*audit.Log, error) {
+	c := a.cfg.Audit
+	if c.File == "" {
+		return nil, nil
+	}
+	of := a.metrics.Audit.Of
+	return audit.Open(audit.Config{
+		Path: c.File, Required: c.Required, Logger: a.log,
+		Written: of(metrics.AuditWritten).Inc, Lost: of(metrics.AuditLost).Inc, Suppressed: of(metrics.AuditSuppressed).Inc,
+	})
+}
+
+// auditor is nil, and not a nil *audit.Log, where no log is kept.
+func (a *App) auditor() api.Auditor {
+	if a.audit == nil {
+		return nil
+	}
+	return a.audit
+}
+
+// Reloads reports whether there is anything that Reload reads or opens again.
+func (a *App) Reloads() bool { return a.audit != nil }
+
+// Reload goes on in the audit log that has the path now, after the one of before
+// was moved away, and writes down there that it was told to. Any goroutine may call
+// it.
+func (a *App) Reload() {
+	if err := a.audit.Reopen(); err != nil {
+		a.log.Error("the audit log was not opened again, the file of before goes on", "error", err)
+	}
+	if done, err := a.audit.Begin(audit.Entry{Action: audit.Reload}); err == nil {
+		done(audit.OK, "")
+	}
+}
+
+// refusedKey writes down a key that did not open what is beside the API.
+func (a *App) refusedKey(r *http.Request) {
+	a.audit.Refuse(audit.Entry{
+		App: channel.DefaultApp, KeyID: audit.KeyID(r.Header.Get("X-API-Key")), Remote: r.RemoteAddr, Target: audit.Target{Method: r.URL.Path},
+	}, "missing or wrong API key")
+}
