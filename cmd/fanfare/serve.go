@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -45,21 +49,44 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		return err
 	}
 	if cfg.Dev {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), welcome, a.Addr()); err != nil {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), welcome, a.Addr(), cmp.Or(a.InternalAddr(), a.Addr())); err != nil {
 			log.Debug("nobody reads the welcome", "error", err)
 		}
 	}
-	announce.Info("listening", "addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version())
+	where := []any{"addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version()}
+	if internal := a.InternalAddr(); internal != "" {
+		where = append(where, "internal_addr", internal)
+	}
+	announce.Info("listening", where...)
+	defer onHangup(a)()
 	return a.Run(cmd.Context())
 }
 
-// welcome is what dev mode greets with; %[1]s is the address.
+// onHangup reads files again on SIGHUP until stop. Where there are none to read it
+// ends the process, as it does when a terminal is closed.
+func onHangup(a *app.App) (stop func()) {
+	if !a.Reloads() {
+		return func() {}
+	}
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		for range hangups {
+			a.Reload()
+		}
+	}()
+	return func() { signal.Stop(hangups); close(hangups); <-done }
+}
+
+// welcome is what dev mode greets with: the address for clients, and the one for
+// everything else.
 const welcome = `
   Fanfare runs in dev mode: everything is allowed to everybody on this machine.
 
-    Open       http://%[1]s/
+    Open       http://%[2]s/
     Connect    ws://%[1]s/connection/websocket
-    Publish    curl http://%[1]s/api/publish -H 'X-API-Key: dev' -d '{"channel":"news","data":{"text":"hello"}}'
+    Publish    curl http://%[2]s/api/publish -H 'X-API-Key: dev' -d '{"channel":"news","data":{"text":"hello"}}'
 
 `
 

@@ -1,10 +1,13 @@
 package app
 
 import (
-	"crypto/tls"
+	"context"
 	"fmt"
 	"net"
+	"sync"
+	"time"
 
+	"github.com/fanfare-push/fanfare/internal/certs"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/transport"
 )
@@ -21,22 +24,49 @@ func newTransport(cfg *config.Config) transport.Engine {
 	return transport.New(o)
 }
 
-// secure wraps the listener in TLS where a certificate is set.
-func (a *App) secure(l net.Listener) (net.Listener, error) {
-	if a.cfg.TLS.CertFile == "" {
+// secure wraps a listener in TLS where a certificate is set.
+func (a *App) secure(l net.Listener, certFile, keyFile, clientCAFile string) (net.Listener, error) {
+	if certFile == "" {
 		return l, nil
-	}
-	cert, err := tls.LoadX509KeyPair(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile)
-	if err != nil {
-		return l, fmt.Errorf("tls: %w", err)
 	}
 	protocols := []string{"http/1.1"}
 	if a.cfg.TLS.HTTP2 {
 		protocols = []string{"h2", "http/1.1"}
 	}
-	return transport.TLSListener(l, &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   protocols,
-	}), nil
+	files, err := certs.NewFiles(certs.Config{
+		CertFile: certFile, KeyFile: keyFile, ClientCAFile: clientCAFile, NextProtos: protocols,
+		Interval: a.cfg.TLS.ReloadInterval, Log: a.log, Loaded: a.loaded,
+	})
+	if err != nil {
+		return l, fmt.Errorf("tls: %w", err)
+	}
+	a.certs = append(a.certs, files)
+	return transport.TLSListener(l, files.TLS()), nil
+}
+
+// loaded counts what became of changed files.
+func (a *App) loaded(notAfter time.Time, err error) {
+	if err != nil {
+		a.metrics.CertFailures.Inc()
+		return
+	}
+	a.metrics.CertExpiry.Set(notAfter.Unix())
+}
+
+// Reloads reports whether there is anything that Reload reads again.
+func (a *App) Reloads() bool { return len(a.certs) > 0 }
+
+// Reload reads the files of certificates again; what is not fit for use is not
+// taken, and the log says why. Any goroutine may call it.
+func (a *App) Reload() {
+	for _, files := range a.certs {
+		files.Reload()
+	}
+}
+
+// watchCerts looks at the files of certificates until ctx ends.
+func (a *App) watchCerts(ctx context.Context, background *sync.WaitGroup) {
+	for _, files := range a.certs {
+		background.Go(func() { files.Run(ctx) })
+	}
 }
