@@ -42,6 +42,7 @@ type App struct {
 	keys      *jwks.Set    // nil: none are fetched
 	busy      *http.Server // serves what direct gives back
 	certs     []*certs.Files
+	acme      *certs.ACME // nil: certificates are in files, or there are none
 	proxies   *proxies.Proxies
 	password  func(string) bool  // of the page's login; nil: there is none
 	stop      context.CancelFunc // ends the streams of the page

@@ -24,7 +24,7 @@ func (a *App) listenAll() error {
 		return err
 	}
 	a.public.listener = a.behindProxies(a.public.listener)
-	if a.public.listener, err = a.secure(a.public.listener, c.TLS.CertFile, c.TLS.KeyFile, ""); err != nil || c.Internal.Listen == "" {
+	if a.public.listener, err = a.securePublic(a.public.listener); err != nil || c.Internal.Listen == "" {
 		return err
 	}
 	a.internal = &entrance{}

@@ -24,17 +24,39 @@ func newTransport(cfg *config.Config) transport.Engine {
 	return transport.New(o)
 }
 
+// securePublic wraps the listener for clients in TLS where a certificate, or hosts
+// to get one for, are set.
+func (a *App) securePublic(l net.Listener) (net.Listener, error) {
+	t := &a.cfg.TLS
+	if len(t.ACMEHosts) == 0 {
+		return a.secure(l, t.CertFile, t.KeyFile, "")
+	}
+	var err error
+	a.acme, err = certs.NewACME(certs.ACMEConfig{
+		Hosts: t.ACMEHosts, CacheDir: t.ACMECacheDir, Directory: t.ACMEDirectory, Email: t.ACMEEmail, CAFile: t.ACMECAFile,
+		NextProtos: a.protocols(), Log: a.log, Loaded: a.loaded,
+	})
+	if err != nil {
+		return l, fmt.Errorf("tls: %w", err)
+	}
+	return transport.TLSListener(l, a.acme.TLS()), nil
+}
+
+// protocols are offered in handshakes, the best first.
+func (a *App) protocols() []string {
+	if a.cfg.TLS.HTTP2 {
+		return []string{"h2", "http/1.1"}
+	}
+	return []string{"http/1.1"}
+}
+
 // secure wraps a listener in TLS where a certificate is set.
 func (a *App) secure(l net.Listener, certFile, keyFile, clientCAFile string) (net.Listener, error) {
 	if certFile == "" {
 		return l, nil
 	}
-	protocols := []string{"http/1.1"}
-	if a.cfg.TLS.HTTP2 {
-		protocols = []string{"h2", "http/1.1"}
-	}
 	files, err := certs.NewFiles(certs.Config{
-		CertFile: certFile, KeyFile: keyFile, ClientCAFile: clientCAFile, NextProtos: protocols,
+		CertFile: certFile, KeyFile: keyFile, ClientCAFile: clientCAFile, NextProtos: a.protocols(),
 		Interval: a.cfg.TLS.ReloadInterval, Log: a.log, Loaded: a.loaded,
 	})
 	if err != nil {
@@ -66,6 +88,9 @@ func (a *App) Reload() {
 
 // watchCerts looks at the files of certificates until ctx ends.
 func (a *App) watchCerts(ctx context.Context, background *sync.WaitGroup) {
+	if a.acme != nil {
+		background.Go(func() { a.acme.Run(ctx) })
+	}
 	for _, files := range a.certs {
 		background.Go(func() { files.Run(ctx) })
 	}

@@ -117,8 +117,15 @@ type TLS struct {
 	CertFile       string        `koanf:"cert_file"`                       // certificate chain, PEM
 	KeyFile        string        `koanf:"key_file"`                        // its private key, PEM
 	ReloadInterval time.Duration `koanf:"reload_interval" allow:"1s..24h"` // how often it is looked whether the files of certificates have changed; SIGHUP has it looked at once
-	HSTSMaxAge     time.Duration `koanf:"hsts_max_age" allow:"0s..17520h"` // how long browsers are told to reach this host by TLS only (HSTS, RFC 6797), but not in dev mode; 0: they are not told
-	HTTP2          bool          `koanf:"http2"`                           // offer HTTP/2: a browser then has any number of streams over plain HTTP open at once and not six, and each costs a goroutine here; WebSockets stay with HTTP/1.1
+
+	ACMEHosts     []string `koanf:"acme_hosts"`     // hosts that certificates are got for and renewed by ACME, such as from Let's Encrypt, whose terms you agree to by this; instead of files. The authority has to reach this listener at port 443 of each
+	ACMECacheDir  string   `koanf:"acme_cache_dir"` // where they and their keys are kept
+	ACMEEmail     string   `koanf:"acme_email"`     // whom the authority tells of trouble; empty: nobody
+	ACMEDirectory string   `koanf:"acme_directory"` // where another authority begins, a URL; empty: Let's Encrypt
+	ACMECAFile    string   `koanf:"acme_ca_file"`   // authorities, PEM, that the directory is verified by; empty: the system's
+
+	HSTSMaxAge time.Duration `koanf:"hsts_max_age" allow:"0s..17520h"` // how long browsers are told to reach this host by TLS only (HSTS, RFC 6797), but not in dev mode; 0: they are not told
+	HTTP2      bool          `koanf:"http2"`                           // offer HTTP/2: a browser then has any number of streams over plain HTTP open at once and not six, and each costs a goroutine here; WebSockets stay with HTTP/1.1
 }
 
 // Internal are the settings of a listener for backends and operators, apart from

@@ -16,6 +16,12 @@ func TestBadListeners(t *testing.T) {
 		"client.trusted_proxies: \"x\"":   {"client.trusted_proxies": "10.0.0.0/8,x"},
 		"client.proxy_protocol":           {"client.proxy_protocol": "true"},
 		"admin.password_hash: it must be": {"admin.password_hash": "secret"},
+		"of cert_file and acme_hosts":     {"tls.acme_hosts": "a.example", "tls.acme_cache_dir": "x", "tls.cert_file": "c", "tls.key_file": "k"},
+		"tls.acme_cache_dir":              {"tls.acme_hosts": "a.example"},
+		"tls.acme_hosts: is needed":       {"tls.acme_email": "a@example.org"},
+		"tls.acme_directory":              {"tls.acme_hosts": "a.example", "tls.acme_cache_dir": "x", "tls.acme_directory": "http://x"},
+		"\"*.example\" is no name":        {"tls.acme_hosts": "*.example", "tls.acme_cache_dir": "x"},
+		"\"192.0.2.1\" is no name":        {"tls.acme_hosts": "192.0.2.1", "tls.acme_cache_dir": "x"},
 		"only one can be set":             {"admin.password_hash": "secret", "admin.password_file": "x"},
 	} {
 		if _, err := Load(Sources{Flags: flags}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
