@@ -63,7 +63,7 @@ func (a *App) outer(next http.Handler) http.Handler {
 // localhost, so dev mode does not.
 func (a *App) strictTransport(next http.Handler) http.Handler {
 	age := a.cfg.TLS.HSTSMaxAge
-	if age == 0 || a.cfg.Dev {
+	if encrypted := len(a.certs) > 0 || a.acme != nil; age == 0 || a.cfg.Dev || !encrypted {
 		return next
 	}
 	value := "max-age=" + strconv.FormatInt(int64(age/time.Second), 10)

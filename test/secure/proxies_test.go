@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -50,6 +51,34 @@ func TestThroughProxies(t *testing.T) {
 			if strings.Contains(srv.Output(), "203.0.113.77") {
 				t.Error("what a client says of itself is believed")
 			}
+		})
+	}
+}
+
+// The same below TLS: the proxy's header comes before the handshake.
+func TestThroughProxiesToTLS(t *testing.T) {
+	dir := t.TempDir()
+	ours := issue(t, "ours", nil)
+	ours.write(t, dir, "server")
+	trust := ours.trust()
+	trust.ServerName = "127.0.0.1"
+	for _, transport := range []string{"auto", "goroutine"} {
+		t.Run(transport, func(t *testing.T) {
+			config := strings.ReplaceAll(trusting(encrypted), "_file: ", "_file: "+dir+"/")
+			srv := start(t, t.TempDir(), config, "--transport", transport)
+			plain := dial(t, srv.Addr())
+			plain.send("PROXY TCP4 198.51.100.1 192.0.2.1 4711 80\r\n")
+			s := newSocket(t, tls.Client(plain.conn, trust))
+			s.upgrade("X-Forwarded-For: 203.0.113.77\r\n")
+			s.connect("")
+			s.ping()
+			s.blamed(srv.Output, "198.51.100.1:4711")
+
+			s = newSocket(t, tls.Client(dial(t, srv.Addr()).conn, trust))
+			s.upgrade("X-Forwarded-For: 198.51.100.2\r\n")
+			s.connect("")
+			s.ping()
+			s.blamed(srv.Output, "198.51.100.2:0")
 		})
 	}
 }
