@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,11 +49,15 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 		return err
 	}
 	if cfg.Dev {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), welcome, a.Addr()); err != nil {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), welcome, a.Addr(), cmp.Or(a.InternalAddr(), a.Addr())); err != nil {
 			log.Debug("nobody reads the welcome", "error", err)
 		}
 	}
-	announce.Info("listening", "addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version())
+	where := []any{"addr", a.Addr(), "dev", cfg.Dev, "data_dir", cfg.DataDir, "version", version()}
+	if internal := a.InternalAddr(); internal != "" {
+		where = append(where, "internal_addr", internal)
+	}
+	announce.Info("listening", where...)
 	defer onHangup(a)()
 	return a.Run(cmd.Context())
 }
@@ -74,13 +79,14 @@ func onHangup(a *app.App) (stop func()) {
 	return func() { signal.Stop(hangups); close(hangups); <-done }
 }
 
-// welcome is what dev mode greets with; %[1]s is the address.
+// welcome is what dev mode greets with: the address for clients, and the one for
+// everything else.
 const welcome = `
   Fanfare runs in dev mode: everything is allowed to everybody on this machine.
 
-    Open       http://%[1]s/
+    Open       http://%[2]s/
     Connect    ws://%[1]s/connection/websocket
-    Publish    curl http://%[1]s/api/publish -H 'X-API-Key: dev' -d '{"channel":"news","data":{"text":"hello"}}'
+    Publish    curl http://%[2]s/api/publish -H 'X-API-Key: dev' -d '{"channel":"news","data":{"text":"hello"}}'
 
 `
 

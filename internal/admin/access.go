@@ -14,16 +14,19 @@ import (
 //
 //	granted  numbers and lists are open to this request
 //	key      they need the API key in X-API-Key; a key that was sent is wrong
-//	off      no API key is configured, nothing opens them
+//	login    they need the password, or the API key
+//	off      neither is configured, nothing opens them
 //	peer     dev mode: they are open to this machine only
 func (a *Handler) access(w http.ResponseWriter, r *http.Request) {
 	verdict := a.decide(r)
-	if verdict == needsKey && r.Header.Get("X-API-Key") != "" {
+	if (verdict == needsKey || verdict == needsLogin) && r.Header.Get("X-API-Key") != "" {
 		a.cfg.Refused(RefusedKey)
 	}
 	reply := map[string]any{"access": verdict}
 	if a.cfg.Dev {
 		reply["dev"] = true
+	} else if s := a.sessions.of(r); s != nil {
+		reply["csrf"] = s.csrf
 	}
 	writeJSON(w, http.StatusOK, reply)
 }
@@ -31,10 +34,11 @@ func (a *Handler) access(w http.ResponseWriter, r *http.Request) {
 type verdict string
 
 const (
-	granted   verdict = "granted"
-	needsKey  verdict = "key"
-	off       verdict = "off"
-	wrongPeer verdict = "peer"
+	granted    verdict = "granted"
+	needsKey   verdict = "key"
+	needsLogin verdict = "login"
+	off        verdict = "off"
+	wrongPeer  verdict = "peer"
 )
 
 func (a *Handler) decide(r *http.Request) verdict {
@@ -43,10 +47,12 @@ func (a *Handler) decide(r *http.Request) verdict {
 		return granted
 	case a.cfg.Dev:
 		return wrongPeer
+	case a.sessions.of(r) != nil, a.key.matches(r.Header.Get("X-API-Key")):
+		return granted
+	case a.cfg.Password != nil:
+		return needsLogin
 	case !a.key.set:
 		return off
-	case a.key.matches(r.Header.Get("X-API-Key")):
-		return granted
 	}
 	return needsKey
 }
@@ -54,6 +60,10 @@ func (a *Handler) decide(r *http.Request) verdict {
 // guard lets only those through to next who may read numbers and lists.
 func (a *Handler) guard(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if s := a.sessions.of(r); s != nil && !a.cfg.Dev {
+			a.inSession(s, next, w, r)
+			return
+		}
 		switch a.decide(r) {
 		case granted:
 			next(w, r)
@@ -62,7 +72,11 @@ func (a *Handler) guard(next http.HandlerFunc) http.HandlerFunc {
 			writeError(w, http.StatusForbidden, "in dev mode this is open to pages and programs of the same machine only")
 		case off:
 			a.cfg.Refused(RefusedKey)
-			writeError(w, http.StatusForbidden, "this is off: set api.key in the configuration")
+			writeError(w, http.StatusForbidden, "this is off: set api.key or admin.password_hash in the configuration")
+		case needsLogin:
+			a.cfg.Refused(RefusedKey)
+			w.Header().Set("WWW-Authenticate", "apikey")
+			writeError(w, http.StatusUnauthorized, "sign in, or give the API key in the header X-API-Key")
 		default:
 			a.cfg.Refused(RefusedKey)
 			w.Header().Set("WWW-Authenticate", "apikey")

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -13,8 +15,15 @@ import (
 type Config struct {
 	// Dev opens numbers and lists to the machine's own user, without a key; the
 	// key then opens nothing, as everybody knows it.
-	Dev     bool
-	APIKey  string // outside Dev; "": numbers and lists are refused to everybody
+	Dev    bool
+	APIKey string // outside Dev; "": numbers and lists are refused to everybody
+	// Password tells whether a password is the right one, by which the page is then
+	// signed in to; the API key still opens numbers and lists to tools. nil: there is
+	// no login. It is called by one goroutine at a time. Dev does without.
+	Password   func(string) bool
+	SessionTTL time.Duration // of a login; 0: 12 hours
+	// Client is whom wrong passwords are counted for; nil: all are one.
+	Client  func(*http.Request) netip.Prefix
 	Version string
 	App     string // whose channels are listed; "": channel.DefaultApp
 	// Refused is told of every request that was refused, to be counted; nil: nobody.
@@ -30,6 +39,9 @@ const (
 	RefusedKey      Refusal = "api_key"  // missing or wrong
 	RefusedPeer     Refusal = "peer"     // in Dev: not from this machine, or on behalf of another site
 	RefusedWatchers Refusal = "watchers" // MaxWatchers are there already
+	RefusedPassword Refusal = "password" // wrong
+	RefusedGuess    Refusal = "guess"    // too many wrong passwords from one address
+	RefusedCSRF     Refusal = "csrf"     // a change that another site may have asked for
 )
 
 // Handler serves the page; mount it at "/".
@@ -42,7 +54,13 @@ type Handler struct {
 	watchers chan struct{} // as many tokens as there are watchers
 	listing  chan struct{} // its one token is held while channels are listed
 	snapshot snapshot
+	sessions *sessions
+	attempts *attempts
+	checking chan struct{} // its one token is held while a password is checked
 }
+
+// defaultSessionTTL is a working day, and a little more.
+const defaultSessionTTL = 12 * time.Hour
 
 // New makes the handler. Streams end with their request's context: a server that
 // stops must end the context that requests are based on.
@@ -53,10 +71,17 @@ func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	if cfg.Refused == nil {
 		cfg.Refused = func(Refusal) {}
 	}
+	if cfg.Client == nil {
+		cfg.Client = func(*http.Request) netip.Prefix { return netip.Prefix{} }
+	}
+	if cfg.SessionTTL == 0 {
+		cfg.SessionTTL = defaultSessionTTL
+	}
 	a := &Handler{
 		cfg: cfg, hub: h, log: log, key: newKey(cfg.APIKey),
 		mux: http.NewServeMux(), watchers: make(chan struct{}, MaxWatchers),
-		listing: make(chan struct{}, 1),
+		listing: make(chan struct{}, 1), checking: make(chan struct{}, 1),
+		sessions: newSessions(cfg.SessionTTL), attempts: newAttempts(log),
 	}
 	a.routes()
 	return a
@@ -68,6 +93,8 @@ func (a *Handler) routes() {
 	}
 	a.mux.HandleFunc("/admin/access", a.access)
 	a.mux.HandleFunc("/admin/request", requestSize)
+	a.mux.HandleFunc(loginPath, a.login)
+	a.mux.HandleFunc(logoutPath, a.guard(a.logout))
 	a.mux.HandleFunc("/admin/live", a.guard(a.live))
 	a.mux.HandleFunc("/admin/channels", a.guard(a.channels))
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -75,15 +102,28 @@ func (a *Handler) routes() {
 	})
 }
 
-// ServeHTTP answers GET and HEAD of the page, its files and /admin/….
+// What is posted to; everything else is only read.
+const (
+	loginPath  = "/admin/login"
+	logoutPath = "/admin/logout"
+)
+
+// ServeHTTP answers GET and HEAD of the page, its files and /admin/…, and POST of
+// login and logout.
 func (a *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
-	if _, pattern := a.mux.Handler(r); pattern != "/" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+	_, pattern := a.mux.Handler(r)
+	posted := pattern == loginPath || pattern == logoutPath
+	switch {
+	case posted && r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		writeError(w, http.StatusMethodNotAllowed, "use POST, not "+r.Method)
+	case pattern != "/" && !posted && changes(r):
 		w.Header().Set("Allow", "GET, HEAD")
 		writeError(w, http.StatusMethodNotAllowed, "use GET, not "+r.Method)
-		return
+	default:
+		a.mux.ServeHTTP(w, r)
 	}
-	a.mux.ServeHTTP(w, r)
 }
 
 // setHeaders fences the page in: nothing from elsewhere, no inline script or
@@ -95,7 +135,10 @@ func setHeaders(h http.Header) {
 		"require-trusted-types-for 'script'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Frame-Options", "DENY") // for what does not know frame-ancestors
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 	h.Set("Cache-Control", "no-store")
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -15,12 +14,14 @@ import (
 	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/auth"
 	"github.com/fanfare-push/fanfare/internal/auth/jwks"
+	"github.com/fanfare-push/fanfare/internal/certs"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
 	"github.com/fanfare-push/fanfare/internal/transport/direct"
+	"github.com/fanfare-push/fanfare/internal/transport/proxies"
 	"github.com/fanfare-push/fanfare/internal/webhook"
 )
 
@@ -29,7 +30,8 @@ type App struct {
 	cfg       config.Config
 	log       *slog.Logger
 	metrics   *metrics.Metrics
-	listener  net.Listener
+	public    entrance
+	internal  *entrance // nil: everything is found at public
 	engine    *local.Engine
 	transport transport.Engine
 	direct    *direct.Handler // nil: net/http answers every request
@@ -39,8 +41,12 @@ type App struct {
 	api       *api.Handler
 	audit     *audit.Log // nil: none is kept
 	verifier  *auth.Verifier
-	keys      *jwks.Set // nil: none are fetched
-	server    *http.Server
+	keys      *jwks.Set    // nil: none are fetched
+	busy      *http.Server // serves what direct gives back
+	certs     []*certs.Files
+	acme      *certs.ACME // nil: certificates are in files, or there are none
+	proxies   *proxies.Proxies
+	password  func(string) bool  // of the page's login; nil: there is none
 	stop      context.CancelFunc // ends the streams of the page
 }
 
@@ -67,10 +73,10 @@ func New(cfg config.Config, version string, log *slog.Logger) (*App, error) {
 }
 
 func (a *App) build(version string) (err error) {
-	if a.listener, err = listen(a.cfg.Listen); err != nil {
+	if err := a.admit(); err != nil {
 		return err
 	}
-	if a.listener, err = a.secure(a.listener); err != nil {
+	if err := a.listenAll(); err != nil {
 		return err
 	}
 	if a.audit, err = a.openAudit(); err != nil {
@@ -101,18 +107,7 @@ func (a *App) build(version string) (err error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	a.server = &http.Server{
-		Handler:           a.front(routes),
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: http2Silence, PingTimeout: http2Patience, WriteByteTimeout: http2Silence},
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
-	if a.direct != nil {
-		a.server.ConnContext = a.direct.ConnContext
-	}
+	a.serveAll(ctx, routes)
 	return nil
 }
 
@@ -125,14 +120,24 @@ func (a *App) abandon() {
 	if a.engine != nil {
 		_ = a.engine.Close()
 	}
-	if a.listener != nil {
-		_ = a.listener.Close()
+	for _, e := range a.entrances() {
+		if e.listener != nil {
+			_ = e.listener.Close()
+		}
 	}
 	_ = a.audit.Close()
 }
 
 // Addr is the address that is listened on, with the port that was chosen.
-func (a *App) Addr() string { return a.listener.Addr().String() }
+func (a *App) Addr() string { return a.public.listener.Addr().String() }
+
+// InternalAddr is that of internal.listen; "": there is none.
+func (a *App) InternalAddr() string {
+	if a.internal == nil {
+		return ""
+	}
+	return a.internal.listener.Addr().String()
+}
 
 // Run serves until ctx ends, then stops gracefully: no new connections, every
 // client is told to come back (3001), what was accepted is stored. It is called
@@ -145,22 +150,34 @@ func (a *App) Run(ctx context.Context) error {
 	background.Go(func() { a.returnMemory(returning) })
 	fetching := a.fetchKeys(returning)
 	defer func() { cancel(); <-fetching; background.Wait() }()
-	failed := make(chan error, 1)
-	go func() { failed <- a.server.Serve(a.listener) }()
+	a.watchCerts(returning, &background)
+	entrances := a.entrances()
+	failed := make(chan error, len(entrances))
+	for _, e := range entrances {
+		go func() { failed <- e.server.Serve(e.listener) }()
+	}
 	if a.direct != nil {
-		background.Go(func() { _ = a.server.Serve(a.direct.Listener()) }) // it ends when the other does
+		background.Go(func() { _ = a.busy.Serve(a.direct.Listener()) }) // it ends when the other does
 	}
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping", "timeout", a.cfg.ShutdownTimeout)
 		err := a.shutdown()
-		if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
-			err = errors.Join(err, served)
-		}
-		return err
+		return errors.Join(err, served(failed, len(entrances)))
 	case err := <-failed:
-		return errors.Join(fmt.Errorf("serve: %w", err), a.shutdown())
+		err = errors.Join(fmt.Errorf("serve: %w", err), a.shutdown())
+		return errors.Join(err, served(failed, len(entrances)-1))
 	}
+}
+
+// served waits for n servers that were told to end.
+func served(failed <-chan error, n int) (all error) {
+	for range n {
+		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+			all = errors.Join(all, err)
+		}
+	}
+	return all
 }
 
 // shutdown is the reverse of New: clients first, the store last.
@@ -170,10 +187,7 @@ func (a *App) shutdown() error {
 	a.closeDirect(ctx)
 	hubErr := a.hub.Shutdown(ctx)
 	a.stop() // not sooner: a response that carries a session would take it for the client's end
-	httpErr := a.server.Shutdown(ctx)
-	if httpErr != nil {
-		httpErr = errors.Join(fmt.Errorf("requests were still under way: %w", httpErr), a.server.Close())
-	}
+	httpErr := a.shutdownHTTP(ctx)
 	transportErr := a.transport.Close(ctx)
 	a.stopWebhooks(ctx)
 	err := errors.Join(hubErr, httpErr, transportErr, a.engine.Close(), a.audit.Close())

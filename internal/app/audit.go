@@ -30,21 +30,6 @@ func (a *App) auditor() api.Auditor {
 	return a.audit
 }
 
-// Reloads reports whether there is anything that Reload reads or opens again.
-func (a *App) Reloads() bool { return a.audit != nil }
-
-// Reload goes on in the audit log that has the path now, after the one of before
-// was moved away, and writes down there that it was told to. Any goroutine may call
-// it.
-func (a *App) Reload() {
-	if err := a.audit.Reopen(); err != nil {
-		a.log.Error("the audit log was not opened again, the file of before goes on", "error", err)
-	}
-	if done, err := a.audit.Begin(audit.Entry{Action: audit.Reload}); err == nil {
-		done(audit.OK, "")
-	}
-}
-
 // refusedKey writes down a key that did not open what is beside the API.
 func (a *App) refusedKey(r *http.Request) {
 	a.audit.Refuse(audit.Entry{

@@ -36,6 +36,9 @@ func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
 	return a.pusherXHR(mux, protocol, origins)
 }
 
+// xhrPath begins the patterns of what takes the place of a WebSocket.
+const xhrPath = "/pusher/app/{key}/{server}/{session}/"
+
 // pusherXHR adds what pusher-js falls back to where WebSocket is blocked.
 func (a *App) pusherXHR(mux *http.ServeMux, protocol *pusher.Protocol, origins *transport.Origins) error {
 	x, err := httpstream.NewXHR(httpstream.XHRConfig{
@@ -51,10 +54,9 @@ func (a *App) pusherXHR(mux *http.ServeMux, protocol *pusher.Protocol, origins *
 	if err != nil {
 		return err
 	}
-	const path = "/pusher/app/{key}/{server}/{session}/"
-	mux.Handle(path+"xhr_streaming", x.Streaming())
-	mux.Handle(path+"xhr", x.Polling())
-	mux.Handle(path+"xhr_send", x.Send())
+	mux.Handle(xhrPath+"xhr_streaming", x.Streaming())
+	mux.Handle(xhrPath+"xhr", x.Polling())
+	mux.Handle(xhrPath+"xhr_send", x.Send())
 	return nil
 }
 

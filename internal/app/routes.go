@@ -12,7 +12,7 @@ import (
 )
 
 // routes is the table of paths: a contract with users and tests.
-func (a *App) routes(version string) (http.Handler, error) {
+func (a *App) routes(version string) (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	origins, err := transport.NewOrigins(a.cfg.Client.AllowedOrigins)
 	if err != nil {
@@ -29,7 +29,10 @@ func (a *App) routes(version string) (http.Handler, error) {
 	mux.HandleFunc("GET /health", a.health)
 	mux.HandleFunc("GET /ready", a.ready)
 	mux.Handle("GET /metrics", a.guarded(a.metrics.Handler()))
-	mux.Handle("/", a.page(version))
+	page := a.page(version)
+	for _, path := range []string{"/", "/client.js", "/client.d.ts"} { // clients need the last two, see clientPaths
+		mux.Handle(path, page)
+	}
 	return mux, nil
 }
 
@@ -61,7 +64,7 @@ func (c calls) APIRequest(method string, status int, took time.Duration) {
 func (a *App) page(version string) http.Handler {
 	return admin.New(admin.Config{
 		Dev: a.cfg.Dev, APIKey: string(a.cfg.API.Key), Version: version,
-		Refused: func(admin.Refusal) { a.metrics.Refused.Of(metrics.RefuseAPIKey).Inc() },
+		Password: a.password, SessionTTL: a.cfg.Admin.SessionTTL, Client: clientPrefix, Refused: a.refusedAdmin,
 	}, a.hub, a.log)
 }
 

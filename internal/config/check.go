@@ -38,7 +38,7 @@ func (c *Config) check() error {
 	add(err == nil && isPort(port), "listen: %q is no address, it must be host:port, such as 127.0.0.1:8000 or :8000", c.Listen)
 	add(!c.Dev || err != nil || isLoopback(host), "listen: %q is not a loopback address, and dev mode allows everything to everybody: "+
 		"listen on 127.0.0.1, or do without --dev", c.Listen)
-	add((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls: cert_file and key_file are needed both")
+	c.checkListeners(add)
 	add(c.DataDir != "", "data_dir: must not be empty")
 	add(c.Client.PongTimeout < c.Client.PingInterval, "client.pong_timeout: %s must be shorter than client.ping_interval, which is %s",
 		c.Client.PongTimeout, c.Client.PingInterval)

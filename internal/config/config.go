@@ -20,17 +20,19 @@ type Config struct {
 	Transport    string        `koanf:"transport" allow:"auto|goroutine"` // what moves the bytes of connections: `auto` is an event loop for each core on Linux and goroutines elsewhere, `goroutine` is two goroutines for each connection
 	MemoryReturn time.Duration `koanf:"memory_return" allow:"0s..1h"`     // how long connections must have neither come nor gone, after many did, before memory is given back to the system; 0: never
 
-	App     App     `koanf:"app"`
-	Tokens  Tokens  `koanf:"tokens"`
-	API     API     `koanf:"api"`
-	Pusher  Pusher  `koanf:"pusher"`
-	Webhook Webhook `koanf:"webhook"`
-	Client  Client  `koanf:"client"`
-	Channel Channel `koanf:"channel"`
-	TLS     TLS     `koanf:"tls"`
-	Store   Store   `koanf:"store"`
-	Log     Log     `koanf:"log"`
-	Audit   Audit   `koanf:"audit"`
+	App      App      `koanf:"app"`
+	Tokens   Tokens   `koanf:"tokens"`
+	API      API      `koanf:"api"`
+	Pusher   Pusher   `koanf:"pusher"`
+	Webhook  Webhook  `koanf:"webhook"`
+	Client   Client   `koanf:"client"`
+	Channel  Channel  `koanf:"channel"`
+	TLS      TLS      `koanf:"tls"`
+	Internal Internal `koanf:"internal"`
+	Admin    Admin    `koanf:"admin"`
+	Store    Store    `koanf:"store"`
+	Log      Log      `koanf:"log"`
+	Audit    Audit    `koanf:"audit"`
 }
 
 // App are the settings of the one App there is.
@@ -89,6 +91,8 @@ type Webhook struct {
 // Client are the settings of client connections.
 type Client struct {
 	AllowAnonymous bool          `koanf:"allow_anonymous"`                      // clients may connect without a token; what they may do is the namespace's to say
+	TrustedProxies []string      `koanf:"trusted_proxies"`                      // proxies whose word is taken for the address of a client (`X-Forwarded-For`): addresses, or networks such as `10.0.0.0/8`; see [security.md](security.md#behind-proxies)
+	ProxyProtocol  bool          `koanf:"proxy_protocol"`                       // trusted proxies may begin a connection with a header of the PROXY protocol, version 1 or 2
 	AllowedOrigins []string      `koanf:"allowed_origins"`                      // origins of pages, besides the server's own, that may connect: `https://app.example.org`, `https://*.example.org`, or `*` for all
 	ConnectTimeout time.Duration `koanf:"connect_timeout" allow:"100ms..5m"`    // how long a new connection may take to send its connect command
 	PingInterval   time.Duration `koanf:"ping_interval" allow:"1s..1h"`         // time between the server's pings
@@ -111,9 +115,34 @@ type Channel struct {
 
 // TLS are the settings of encryption; without both files connections are plain.
 type TLS struct {
-	CertFile string `koanf:"cert_file"` // certificate chain, PEM
-	KeyFile  string `koanf:"key_file"`  // its private key, PEM
-	HTTP2    bool   `koanf:"http2"`     // offer HTTP/2: a browser then has any number of streams over plain HTTP open at once and not six, and each costs a goroutine here; WebSockets stay with HTTP/1.1
+	CertFile       string        `koanf:"cert_file"`                       // certificate chain, PEM
+	KeyFile        string        `koanf:"key_file"`                        // its private key, PEM
+	ReloadInterval time.Duration `koanf:"reload_interval" allow:"1s..24h"` // how often it is looked whether the files of certificates have changed; SIGHUP has it looked at once
+
+	ACMEHosts     []string `koanf:"acme_hosts"`     // hosts that certificates are got for and renewed by ACME, such as from Let's Encrypt, whose terms you agree to by this; instead of files. The authority has to reach this listener at port 443 of each
+	ACMECacheDir  string   `koanf:"acme_cache_dir"` // where they and their keys are kept
+	ACMEEmail     string   `koanf:"acme_email"`     // whom the authority tells of trouble; empty: nobody
+	ACMEDirectory string   `koanf:"acme_directory"` // where another authority begins, a URL; empty: Let's Encrypt
+	ACMECAFile    string   `koanf:"acme_ca_file"`   // authorities, PEM, that the directory is verified by; empty: the system's
+
+	HSTSMaxAge time.Duration `koanf:"hsts_max_age" allow:"0s..17520h"` // how long browsers are told to reach this host by TLS only (HSTS, RFC 6797), but not in dev mode; 0: they are not told
+	HTTP2      bool          `koanf:"http2"`                           // offer HTTP/2: a browser then has any number of streams over plain HTTP open at once and not six, and each costs a goroutine here; WebSockets stay with HTTP/1.1
+}
+
+// Internal are the settings of a listener for backends and operators, apart from
+// the one for clients; see [security.md](security.md#two-listeners).
+type Internal struct {
+	Listen       string `koanf:"listen"`         // address and port for the server API, Pusher's HTTP API, `/metrics` and the page, which then are not found at `listen`; empty: all are found there
+	CertFile     string `koanf:"cert_file"`      // certificate chain of this listener, PEM; without both files it is not encrypted
+	KeyFile      string `koanf:"key_file"`       // its private key, PEM
+	ClientCAFile string `koanf:"client_ca_file"` // authorities, PEM, one of which must have signed the certificate of whoever connects to this listener (mTLS); empty: no certificate is asked for
+}
+
+// Admin are the settings of the page's login; see [security.md](security.md#the-admin-login).
+type Admin struct {
+	PasswordHash Secret        `koanf:"password_hash"`                // of the password that opens the page, as `fanfare admin password` prints it; empty: there is no login, and the page asks for `api.key`
+	PasswordFile string        `koanf:"password_file"`                // a file with such a hash, instead
+	SessionTTL   time.Duration `koanf:"session_ttl" allow:"1m..720h"` // how long a login lasts
 }
 
 // Store are the settings of history.
@@ -158,7 +187,8 @@ func Default() Config {
 		Webhook: Webhook{
 			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,
 		},
-		TLS:   TLS{HTTP2: true},
+		TLS:   TLS{HTTP2: true, ReloadInterval: 10 * time.Second, HSTSMaxAge: 365 * 24 * time.Hour},
+		Admin: Admin{SessionTTL: 12 * time.Hour},
 		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
 		Log:   Log{Level: "info", Format: "text"},
 	}

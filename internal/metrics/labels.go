@@ -131,12 +131,17 @@ const (
 	RefuseMemberLimit       RefusalReason = "member_limit"       // of a presence channel
 	RefusePublicationSize   RefusalReason = "publication_size"
 	RefuseShutdown          RefusalReason = "shutdown"
+	RefuseProxyHeader       RefusalReason = "proxy_header"   // of a trusted proxy, that cannot be read
+	RefuseAdminPassword     RefusalReason = "admin_password" // wrong
+	RefuseAdminGuess        RefusalReason = "admin_guess"    // too many wrong passwords from one address
+	RefuseCSRF              RefusalReason = "csrf"           // what another site may have asked for
 )
 
 func allRefusalReasons() []RefusalReason {
 	return []RefusalReason{
 		RefuseToken, RefuseOrigin, RefuseAPIKey, RefusePermission, RefuseHandshake, RefuseConnectionLimit,
 		RefuseSubscriptionLimit, RefuseMemberLimit, RefusePublicationSize, RefuseShutdown,
+		RefuseProxyHeader, RefuseAdminPassword, RefuseAdminGuess, RefuseCSRF,
 	}
 }
 

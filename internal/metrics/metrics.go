@@ -62,6 +62,8 @@ type Server struct {
 	WebhookSent   *Counter // calls that were answered with 2xx
 	WebhookFailed *Counter // calls that were not, each attempt
 	Audit         Counters[AuditResult]
+	CertExpiry    *Gauge   // Unix seconds; 0: no certificate
+	CertFailures  *Counter // changed files of certificates that were not taken
 }
 
 // Store are the metrics of history: in RAM and on disk.
@@ -151,6 +153,8 @@ func (m *Metrics) newRefusals(f *families) {
 		func(c APICall) []string { return []string{c.Method, strconv.Itoa(c.Status)} })
 	m.WebhookSent = f.counter("webhook_calls_total", "Webhook calls that succeeded.")
 	m.WebhookFailed = f.counter("webhook_failures_total", "Webhook calls that failed, each attempt; they are tried again.")
+	m.CertExpiry = f.gauge("tls_certificate_expiry_seconds", "Unix time until which the certificate of the listener whose files were read last is valid; 0: none.")
+	m.CertFailures = f.counter("tls_reload_failures_total", "Changed files of certificates that were not taken; the ones before stay in use.")
 	times := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: namespace + "api_request_duration_seconds", Buckets: latencies(),
 		Help: "Server API requests from the header read to the reply written.",

@@ -59,13 +59,14 @@ func (e *Epoll) Adopt(sh *hub.Shard, c net.Conn, early []byte, open Opener) erro
 	if l == nil || l.stopped.Load() {
 		return errors.Join(errors.New("adopt: the shard has no loop"), c.Close())
 	}
+	held, said := behind(c)
 	s, err := e.takeOver(c)
 	if err != nil {
 		return errors.Join(fmt.Errorf("adopt: %w", err), c.Close())
 	}
-	early = append([]byte(nil), early...)
+	early = append(append([]byte(nil), early...), held...)
 	e.streams.Add(1)
-	sh.Post(func() { l.open(s, early, open) })
+	sh.Post(func() { l.open(s, early, said, open) })
 	return nil
 }
 
@@ -100,7 +101,8 @@ type loop struct {
 	stopped atomic.Bool
 
 	// Owned by the loop's goroutine.
-	streams []*stream // by descriptor
+	streams []*stream          // by descriptor
+	said    map[int32]net.Addr // the peers of those whose sockets do not know them
 	events  []unix.EpollEvent
 	buf     []byte
 	count   int       // events of the last look
@@ -141,7 +143,7 @@ func newLoop(sh *hub.Shard, group *sync.WaitGroup) (*loop, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &loop{
-		shard: sh, group: group, file: f, raw: raw, fd: fd, nudge: n, done: make(chan struct{}),
+		shard: sh, group: group, file: f, raw: raw, fd: fd, nudge: n, done: make(chan struct{}), said: make(map[int32]net.Addr),
 		events: make([]unix.EpollEvent, loopEvents), buf: make([]byte, loopBuffer), deadline: unset,
 	}, nil
 }

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"net"
 	"os"
 	"syscall"
@@ -23,17 +22,6 @@ func LimitSilence(c net.Conn, d time.Duration) error {
 		return err
 	}
 	return setSilence(raw, d)
-}
-
-// socketOf is the connection below TLS, while that is net/http's.
-func socketOf(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if s, ok := c.(*switchConn); ok {
-		c = s.before
-	}
-	return c
 }
 
 func setSilence(raw syscall.RawConn, d time.Duration) error {

@@ -44,7 +44,7 @@ func (s *stream) is(f streamFlags) bool { return s.flags&f != 0 }
 // takeOver makes a stream of a connection's descriptor, duplicated so that Go's
 // own poller forgets it, and closes the connection.
 func (e *Epoll) takeOver(c net.Conn) (*stream, error) {
-	if t, ok := c.(*tls.Conn); ok {
+	if t, ok := bare(c).(*tls.Conn); ok {
 		return e.takeOverTLS(t)
 	}
 	fd, err := e.duplicate(c)
@@ -56,11 +56,7 @@ func (e *Epoll) takeOver(c net.Conn) (*stream, error) {
 }
 
 func (e *Epoll) duplicate(c net.Conn) (int, error) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return -1, unix.ENOTSOCK
-	}
-	raw, err := sc.SyscallConn()
+	raw, err := RawConn(c)
 	if err != nil {
 		return -1, err
 	}
@@ -80,10 +76,14 @@ func (e *Epoll) duplicate(c net.Conn) (int, error) {
 	return fd, err
 }
 
-// open begins a stream on its loop.
-func (l *loop) open(s *stream, early []byte, open Opener) {
+// open begins a stream on its loop. said is its peer's address where that is not
+// the socket's.
+func (l *loop) open(s *stream, early []byte, said net.Addr, open Opener) {
 	s.loop = l
 	l.register(int(s.fd), s)
+	if said != nil {
+		l.said[s.fd] = said
+	}
 	s.flags = reading
 	err := unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(s.fd), &unix.EpollEvent{Events: s.interest(), Fd: s.fd})
 	s.recv = open(s)
@@ -300,6 +300,7 @@ func (s *stream) close(err error) {
 	}
 	s.flags |= gone
 	s.loop.streams[s.fd] = nil
+	delete(s.loop.said, s.fd)
 	_ = unix.Close(int(s.fd)) // leaves the epoll set too: there is no other descriptor of it
 	s.fd = -1
 	s.last, s.tls = nil, nil
@@ -327,6 +328,9 @@ func (s *stream) Release() (net.Conn, error) {
 	if err := unix.EpollCtl(s.loop.fd, unix.EPOLL_CTL_DEL, int(s.fd), nil); err != nil {
 		return nil, errors.Join(os.NewSyscallError("epoll_ctl", err), c.Close())
 	}
+	if said := s.loop.said[s.fd]; said != nil {
+		c = Front(c, nil, said)
+	}
 	s.close(nil)
 	return c, nil
 }
@@ -352,6 +356,9 @@ func (s *stream) Resume() {
 func (s *stream) Remote() string {
 	if s.fd < 0 {
 		return "closed"
+	}
+	if said := s.loop.said[s.fd]; said != nil {
+		return said.String()
 	}
 	sa, err := unix.Getpeername(int(s.fd))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,38 @@ func (l switchListener) Accept() (net.Conn, error) {
 type switchConn struct {
 	before net.Conn // nil once switched
 	stream *stream
+	early  []byte // read before the switch, and to be read after it
+}
+
+var _ Fronted = (*switchConn)(nil)
+
+// SyscallConn implements syscall.Conn.
+func (c *switchConn) SyscallConn() (syscall.RawConn, error) {
+	if c.before == nil {
+		return nil, net.ErrClosed
+	}
+	return RawConn(c.before)
+}
+
+// Held implements Fronted: what TLS has not read yet.
+func (c *switchConn) Held() []byte {
+	if c.before == nil {
+		return c.early
+	}
+	held, _ := behind(c.before)
+	return held
+}
+
+// Below implements Fronted; nil after the switch.
+func (c *switchConn) Below() net.Conn { return c.before }
+
+// Said implements Fronted.
+func (c *switchConn) Said() net.Addr {
+	if c.before == nil {
+		return nil
+	}
+	_, said := behind(c.before)
+	return said
 }
 
 // wouldBlock is a temporary net.Error: crypto/tls does not remember it.
@@ -56,6 +89,11 @@ func (c *switchConn) Read(p []byte) (int, error) {
 	}
 	if c.stream.fd < 0 {
 		return 0, net.ErrClosed
+	}
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
 	}
 	n, err := unix.Read(int(c.stream.fd), p)
 	switch {
@@ -163,6 +201,7 @@ func (e *Epoll) takeOverTLS(t *tls.Conn) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	sc.early = sc.Held()
 	_ = sc.before.Close() // the duplicate lives on
 	s := &stream{fd: int32(fd), tls: &tlsSide{conn: t}}
 	sc.before, sc.stream = nil, s

@@ -152,6 +152,9 @@ func (s *Server) Kill() {
 	<-s.done
 }
 
+// Signal sends a signal, and does not wait for what comes of it.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
+
 // Stop ends the process with SIGTERM, waits for it and reports its exit code. A
 // process that is still there when ctx ends is killed.
 func (s *Server) Stop(ctx context.Context) (code int, err error) {

@@ -16,6 +16,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 // ------------------------------------------------------------ asking the server
 
 let apiKey = ''
+let csrf = '' // of whoever is signed in with the password
 
 const keyHeaders = () => (apiKey ? { 'X-API-Key': apiKey } : {})
 
@@ -915,11 +916,18 @@ function showBoard() {
   feed.run()
 }
 
-function signOut() {
+const post = (path, body) => fetch(path, {
+  method: 'POST', cache: 'no-store', headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf }, body: JSON.stringify(body),
+})
+
+async function signOut() {
+  const leaving = csrf && post('/admin/logout', {}).catch(() => {}) // a server that is down has forgotten it
+  csrf = ''
   feed?.stop()
   board?.console.close()
   apiKey = ''
   sessionStorage.removeItem(storedKey)
+  await leaving // or the door would be found open
   showDoor()
 }
 
@@ -929,11 +937,12 @@ async function access() {
   if (!answer.ok) throw new Error(`status ${answer.status}`)
   const reply = await answer.json()
   dev = Boolean(reply.dev)
+  csrf = reply.csrf ?? ''
   return reply.access
 }
 
 const notes = {
-  off: 'Console, lists and numbers are off: no API key is configured.',
+  off: 'Console, lists and numbers are off: neither a password nor an API key is configured.',
   peer: 'In dev mode, console, lists and numbers are open on the server’s own machine only.',
 }
 
@@ -947,7 +956,7 @@ async function showDoor() {
       if (verdict === 'granted') return showBoard()
       dataset.view = 'door'
       server('live')
-      $('sign-in').hidden = verdict !== 'key'
+      askFor(verdict)
       $('door-note').hidden = !notes[verdict]
       $('door-note').textContent = notes[verdict] ?? ''
     } catch {
@@ -957,8 +966,36 @@ async function showDoor() {
   }
 }
 
+// askFor shows a field for what opens the page, if anything does.
+function askFor(verdict) {
+  const login = verdict === 'login'
+  $('sign-in').hidden = verdict !== 'key' && !login
+  $('sign-in').dataset.login = login
+  $('sign-in-label').textContent = login ? 'Password' : 'API key'
+  $('api-key').autocomplete = login ? 'current-password' : 'off'
+  $('keep-key').parentElement.hidden = login // a cookie keeps it
+}
+
+async function logIn() {
+  const error = $('sign-in-error')
+  error.textContent = ''
+  try {
+    const answer = await post('/admin/login', { password: $('api-key').value })
+    const reply = await answer.json()
+    if (answer.ok) {
+      csrf = reply.csrf
+      $('api-key').value = ''
+      return showBoard()
+    }
+    error.textContent = answer.status === 401 ? 'This password is not right.' : `Not now: ${reply.error.message}.`
+  } catch {
+    error.textContent = 'The server does not answer.'
+  }
+}
+
 async function signIn(event) {
   event.preventDefault()
+  if ($('sign-in').dataset.login === 'true') return logIn()
   const error = $('sign-in-error')
   error.textContent = ''
   apiKey = $('api-key').value

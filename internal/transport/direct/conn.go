@@ -229,7 +229,7 @@ func (c *conn) giveBack(unread []byte) {
 		c.stream.Abort()
 		return
 	}
-	c.handler.back.give(&returned{Conn: nc, early: append([]byte(nil), unread...)})
+	c.handler.back.give(transport.Front(nc, append([]byte(nil), unread...), nil))
 	c.held = nil
 }
 

@@ -384,3 +384,32 @@ func TestResetWhileAskedLeavesNothing(t *testing.T) {
 	f.handler.gone.Wait()
 	f.kept[0]()
 }
+
+// What was read ahead of a connection that goes back, and is moved again, is lost
+// nowhere, also where it is more than net/http reads at once.
+func TestPipelineAcrossMoves(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		t.Helper()
+		p := f.moved(t)
+		const rounds, inRound = 4, 100
+		var all strings.Builder
+		all.WriteString(request("first"))
+		for i := range rounds {
+			all.WriteString(request("no", "X-Round: "+strconv.Itoa(i)))
+			for j := range inRound {
+				all.WriteString(request(fmt.Sprint(i, " ", j)))
+			}
+		}
+		p.send(all.String())
+		p.expect("first")
+		for i := range rounds {
+			p.expect("net:no")
+			for j := range inRound {
+				want := fmt.Sprint(i, " ", j)
+				if got := strings.TrimPrefix(p.receive().body, "net:"); got != want {
+					t.Fatalf("got %.80q, want %q", got, want)
+				}
+			}
+		}
+	})
+}

@@ -1,10 +1,8 @@
 package direct
 
 import (
-	"errors"
 	"net"
 	"sync"
-	"syscall"
 )
 
 // feed is a listener of connections that are given back to net/http.
@@ -69,31 +67,3 @@ type feedAddr struct{}
 
 func (feedAddr) Network() string { return "direct" }
 func (feedAddr) String() string  { return "direct" }
-
-// returned is a connection that is read from its beginning again.
-type returned struct {
-	net.Conn
-
-	early []byte
-}
-
-// Read implements net.Conn.
-func (r *returned) Read(p []byte) (int, error) {
-	if len(r.early) > 0 {
-		n := copy(p, r.early)
-		if r.early = r.early[n:]; len(r.early) == 0 {
-			r.early = nil
-		}
-		return n, nil
-	}
-	return r.Conn.Read(p)
-}
-
-// SyscallConn lets the engine take the connection over again.
-func (r *returned) SyscallConn() (syscall.RawConn, error) {
-	sc, ok := r.Conn.(syscall.Conn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return sc.SyscallConn()
-}
