@@ -16,6 +16,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/auth/jwks"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
+	"github.com/fanfare-push/fanfare/internal/hook"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
@@ -35,6 +36,7 @@ type App struct {
 	hub       *hub.Hub
 	webhook   *webhook.Dispatcher // nil: nobody is told
 	telling   bool                // the webhook has started
+	asking    *hook.Client        // nil: the backend is asked nothing
 	api       *api.Handler
 	verifier  *auth.Verifier
 	keys      *jwks.Set // nil: none are fetched
@@ -83,7 +85,7 @@ func (a *App) build(version string) (err error) {
 	}
 	a.bindEngine()
 	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
-	a.webhook = a.webhooks()
+	a.webhook, a.asking = a.webhooks(), a.hooks()
 	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
 		return err
 	}
@@ -117,6 +119,7 @@ func (a *App) abandon() {
 		_ = a.hub.Shutdown(context.Background()) // there is no session to wait for
 	}
 	a.stopWebhooks(context.Background())
+	a.stopHooks()
 	if a.engine != nil {
 		_ = a.engine.Close()
 	}
@@ -163,6 +166,7 @@ func (a *App) shutdown() error {
 	defer cancel()
 	a.closeDirect(ctx)
 	hubErr := a.hub.Shutdown(ctx)
+	a.stopHooks()
 	a.stop() // not sooner: a response that carries a session would take it for the client's end
 	httpErr := a.server.Shutdown(ctx)
 	if httpErr != nil {
@@ -183,8 +187,8 @@ func (a *App) warn() {
 	}
 	t := &a.cfg.Tokens
 	noKey := a.cfg.App.Secret == "" && t.PreviousSecret == "" && len(t.SecretFiles)+len(t.PublicKeys) == 0 && t.JWKSURL == ""
-	if noKey && !a.cfg.Client.AllowAnonymous {
-		a.log.Warn("no client can connect: set app.secret or another key for tokens, or client.allow_anonymous")
+	if noKey && !a.cfg.Client.AllowAnonymous && a.cfg.Hooks.ConnectURL == "" {
+		a.log.Warn("no client can connect: set app.secret or another key for tokens, hooks.connect_url, or client.allow_anonymous")
 	}
 	if a.cfg.API.Key == "" {
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")

@@ -38,7 +38,7 @@ func (sh *Shard) clockSet(step int64) {
 				*at += step
 			}
 		}
-		if !s.connected {
+		if !s.connected && s.expireAt != 0 {
 			s.expireAt += step
 		}
 		s.arm()

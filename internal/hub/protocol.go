@@ -108,6 +108,8 @@ var (
 	ErrUnrecoverable     = engine.ErrUnrecoverable // position of another epoch
 	ErrShutdown          = errors.New("shutting down")
 	ErrUnknownSession    = errors.New("unknown session")
+	ErrNoAnswer          = errors.New("the backend has not answered") // in time, or to the question; temporary
+	ErrExpired           = errors.New("expired")                      // what the backend has allowed, when it answered
 )
 
 // Encoding is a protocol put on the wire in one framing; what is encoded for one
@@ -115,6 +117,7 @@ var (
 type Encoding struct {
 	Protocol Protocol
 	Framing  Framing
+	transport string // as backends are told
 	index    int
 	protocol int      // the same for every Encoding of one Protocol
 	personal Personal // nil: every session is told the same

@@ -131,12 +131,13 @@ const (
 	RefuseMemberLimit       RefusalReason = "member_limit"       // of a presence channel
 	RefusePublicationSize   RefusalReason = "publication_size"
 	RefuseShutdown          RefusalReason = "shutdown"
+	RefuseHook              RefusalReason = "hook" // the connect hook said no or nothing, or a hook ended the session
 )
 
 func allRefusalReasons() []RefusalReason {
 	return []RefusalReason{
 		RefuseToken, RefuseOrigin, RefuseAPIKey, RefusePermission, RefuseHandshake, RefuseConnectionLimit,
-		RefuseSubscriptionLimit, RefuseMemberLimit, RefusePublicationSize, RefuseShutdown,
+		RefuseSubscriptionLimit, RefuseMemberLimit, RefusePublicationSize, RefuseShutdown, RefuseHook,
 	}
 }
 
