@@ -21,7 +21,8 @@ const (
 	DefaultBreakerPause    = 5 * time.Second
 )
 
-// MaxWaiting bounds the questions that wait for a place; those beyond are not asked.
+// MaxWaiting bounds the questions of one hook under way and waiting for a place; those
+// beyond are not asked.
 const MaxWaiting = 10_000
 
 // Endpoint is where a hook is asked.
@@ -38,7 +39,7 @@ type Config struct {
 	Headers       []string     // of the client's request that are passed on
 	ClientHeaders []string     // of those that a client says in its connect
 
-	MaxConcurrent   int           // questions under way; 0: DefaultMaxConcurrent
+	MaxConcurrent   int           // questions of one hook under way; 0: DefaultMaxConcurrent
 	MaxReply        int           // bytes of an answer; 0: DefaultMaxReply
 	BreakerFailures int           // in a row that open the breaker of a hook; 0: DefaultBreakerFailures
 	BreakerPause    time.Duration // until one question tries it again; 0: DefaultBreakerPause
@@ -49,10 +50,8 @@ type Config struct {
 
 // Client asks a backend; it implements hub.Backend.
 type Client struct {
-	cfg     Config
-	lines   map[hub.Hook]*line
-	places  chan struct{}
-	waiting atomic.Int64
+	cfg   Config
+	lines map[hub.Hook]*line
 
 	ctx    context.Context // of every call
 	cancel context.CancelFunc
@@ -64,12 +63,15 @@ type Client struct {
 
 var _ hub.Backend = (*Client)(nil)
 
-// line is one hook.
+// line is one hook. Each has its own places and breaker, so that a slow one does not
+// hold up the others.
 type line struct {
 	hook    hub.Hook
 	url     string
 	timeout time.Duration
 	breaker breaker
+	places  chan struct{}
+	asking  atomic.Int64 // questions under way and waiting
 	times   metrics.Histogram
 	warned  atomic.Int64 // Unix seconds of the last warning
 	quiet   atomic.Int64 // failures since that were not told
@@ -78,10 +80,13 @@ type line struct {
 // New makes a Client. Close ends it.
 func New(cfg Config) *Client {
 	cfg.setDefaults()
-	c := &Client{cfg: cfg, lines: make(map[hub.Hook]*line, len(cfg.Hooks)), places: make(chan struct{}, cfg.MaxConcurrent)}
+	c := &Client{cfg: cfg, lines: make(map[hub.Hook]*line, len(cfg.Hooks))}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for hook, at := range cfg.Hooks {
-		l := &line{hook: hook, url: at.URL, timeout: at.Timeout, times: cfg.Metrics.HookTimes[string(hook)]}
+		l := &line{
+			hook: hook, url: at.URL, timeout: at.Timeout, places: make(chan struct{}, cfg.MaxConcurrent),
+			times: cfg.Metrics.HookTimes[string(hook)],
+		}
 		if l.timeout == 0 {
 			l.timeout = DefaultTimeout
 		}
@@ -134,29 +139,31 @@ func (c *Client) Ask(q hub.Question, done func(hub.Answer, error)) {
 		done(hub.Answer{}, hub.ErrNoAnswer)
 		return
 	}
+	if why := c.admit(l, &q, done); why != "" {
+		c.finish(l, why, nil)
+		done(hub.Answer{}, hub.ErrNoAnswer)
+	}
+}
+
+// admit starts a question, or says why it is not asked.
+func (c *Client) admit(l *line, q *hub.Question, done func(hub.Answer, error)) (why metrics.HookOutcome) {
 	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		c.finish(l, metrics.HookStopping, nil)
-		done(hub.Answer{}, hub.ErrNoAnswer)
-		return
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return metrics.HookStopping
+	case l.asking.Load() >= MaxWaiting:
+		return metrics.HookBusy
+	case !l.breaker.allow(time.Now()):
+		return metrics.HookBreakerOpen
 	}
-	if !l.breaker.allow(time.Now()) {
-		c.mu.Unlock()
-		c.finish(l, metrics.HookBreakerOpen, nil)
-		done(hub.Answer{}, hub.ErrNoAnswer)
-		return
-	}
-	if c.waiting.Add(1) > MaxWaiting {
-		c.mu.Unlock()
-		c.waiting.Add(-1)
-		l.breaker.pass()
-		c.finish(l, metrics.HookBusy, nil)
-		done(hub.Answer{}, hub.ErrNoAnswer)
-		return
-	}
-	c.calls.Go(func() { done(c.ask(l, &q)) })
-	c.mu.Unlock()
+	l.asking.Add(1)
+	c.calls.Go(func() {
+		answer, err := c.ask(l, q)
+		l.asking.Add(-1)
+		done(answer, err)
+	})
+	return ""
 }
 
 // ask puts one question, from its place in line to its outcome.
@@ -165,11 +172,7 @@ func (c *Client) ask(l *line, q *hub.Question) (hub.Answer, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, l.timeout)
 	defer cancel()
 	defer func() { l.times.Took(time.Since(start)) }()
-	c.cfg.Metrics.HooksWait.Add(1)
-	seated := c.take(ctx)
-	c.cfg.Metrics.HooksWait.Add(-1)
-	c.waiting.Add(-1)
-	if !seated {
+	if !c.take(ctx, l) {
 		l.breaker.pass()
 		c.finish(l, metrics.HookBusy, ctx.Err())
 		return hub.Answer{}, hub.ErrNoAnswer
@@ -177,7 +180,7 @@ func (c *Client) ask(l *line, q *hub.Question) (hub.Answer, error) {
 	c.cfg.Metrics.HooksOpen.Add(1)
 	body, err := c.call(ctx, l, q)
 	c.cfg.Metrics.HooksOpen.Add(-1)
-	<-c.places
+	<-l.places
 
 	outcome := outcomeOf(err)
 	if outcome == metrics.HookTimeout && c.ctx.Err() != nil {
@@ -202,9 +205,11 @@ func (c *Client) ask(l *line, q *hub.Question) (hub.Answer, error) {
 }
 
 // take waits for a place.
-func (c *Client) take(ctx context.Context) bool {
+func (c *Client) take(ctx context.Context, l *line) bool {
+	c.cfg.Metrics.HooksWait.Add(1)
+	defer c.cfg.Metrics.HooksWait.Add(-1)
 	select {
-	case c.places <- struct{}{}:
+	case l.places <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,6 +121,18 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
+// The example of the documentation.
+func TestSignatureIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "hooks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := Sign([]byte("hooks-example-secret"), "1750000000", hub.HookSubscribe, []byte(`{"client":"c1","channel":"chat:1"}`))
+	if !strings.Contains(string(page), "`"+sign+"`") {
+		t.Errorf("docs/hooks.md does not say %s", sign)
+	}
+}
+
 // A value that cannot be a header never is one.
 func TestClientHeaderThatIsNone(t *testing.T) {
 	h := http.Header{}
@@ -138,7 +152,9 @@ func TestFailures(t *testing.T) {
 		outcome metrics.HookOutcome
 	}{
 		{"status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, metrics.HookStatus},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://10.0.0.1/", http.StatusTemporaryRedirect) }, metrics.HookStatus},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://10.0.0.1/", http.StatusTemporaryRedirect)
+		}, metrics.HookStatus},
 		{"cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, metrics.HookBroken},
 		{"huge", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2000)) }, metrics.HookTooLarge},
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, metrics.HookMalformed},
@@ -164,28 +180,29 @@ func TestSlowBackend(t *testing.T) {
 		<-r.Context().Done()
 	})
 	c := newClient(t, url, func(cfg *Config) {
-		cfg.Hooks[hub.HookConnect] = Endpoint{URL: url, Timeout: 100 * time.Millisecond}
+		cfg.Hooks[hub.HookConnect] = Endpoint{URL: url, Timeout: 50 * time.Millisecond}
 		cfg.MaxConcurrent = 1
 	})
-	held := asking(c, hub.Question{Hook: hub.HookRPC}) // takes the only place
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookTimeout) != 1 {
+		t.Errorf("slow: %v", err)
+	}
 	<-asked
-	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) {
-		t.Errorf("%v", err)
+	c.lines[hub.HookConnect].places <- struct{}{} // somebody has the only place
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 1 {
+		t.Errorf("busy: %v", err)
 	}
-	if n := count(c, hub.HookConnect, metrics.HookBusy); n != 1 {
-		t.Errorf("busy is counted %d times", n)
+	c.lines[hub.HookConnect].asking.Store(MaxWaiting)
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 2 {
+		t.Errorf("a full line: %v", err)
 	}
+	held := asking(c, hub.Question{Hook: hub.HookRPC}) // another hook has places of its own
+	<-asked
 	c.Close() // ends what is under way
 	if got := <-held; !errors.Is(got.err, hub.ErrNoAnswer) || count(c, hub.HookRPC, metrics.HookStopping) != 1 {
 		t.Errorf("%v", got.err)
 	}
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookRPC}); !errors.Is(err, hub.ErrNoAnswer) {
 		t.Errorf("after Close: %v", err)
-	}
-
-	c = newClient(t, url, func(cfg *Config) { cfg.Hooks[hub.HookConnect] = Endpoint{URL: url, Timeout: 50 * time.Millisecond} })
-	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookTimeout) != 1 {
-		t.Errorf("%v", err)
 	}
 }
 

@@ -31,8 +31,8 @@ var lastExpiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 
 // reply is the body of an answer: one of three.
 type reply struct {
-	Result     *result `json:"result"`
-	Error      *fault  `json:"error"`
+	Result     *result  `json:"result"`
+	Error      *fault   `json:"error"`
 	Disconnect *parting `json:"disconnect"`
 }
 

@@ -21,13 +21,15 @@ func TestParse(t *testing.T) {
 	}{
 		{"connect", "connect", `{"result":{"user":"56"}}`, hub.Answer{User: "56"}},
 		{"anonymous", "connect", `{"result":{"user":""}}`, hub.Answer{}},
-		{"all of connect", "connect", `{"result":{"user":"56","expire_at":1893456000,"info":{"a": 1},"b64data":"eyJkIjogMX0=","meta":{"m":1},
+		{
+			"all of connect", "connect", `{"result":{"user":"56","expire_at":1893456000,"info":{"a": 1},"b64data":"eyJkIjogMX0=","meta":{"m":1},
 			"channels":["a","b"],"subs":{"b":{"info":{"i":1},"data":2},"c":null},"caps":[{"channels":["x"],"allow":["pub"]}],"unknown":1}}`,
 			hub.Answer{
 				User: "56", ExpireAt: at, Info: []byte(`{"a":1}`), Data: []byte(`{"d":1}`), Meta: []byte(`{"m":1}`),
 				Subs:   []hub.AnswerSub{{Channel: "a"}, {Channel: "b", Info: []byte(`{"i":1}`), Data: []byte(`2`)}, {Channel: "c"}},
 				Grants: channel.Grants{Allow: []channel.Grant{{Channel: "x", Ops: channel.Publish}}},
-			}},
+			},
+		},
 		{"info that is no JSON", "connect", `{"result":{"user":"1","b64info":"/w=="}}`, hub.Answer{User: "1", Info: []byte(`"/w=="`)}},
 		{"null is nothing", "connect", `{"result":{"user":"1","info":null,"data":null,"subs":null},"error":null}`, hub.Answer{User: "1"}},
 		{"refresh", "refresh", `{"result":{"expire_at":1893456000}}`, hub.Answer{ExpireAt: at}},
@@ -36,8 +38,10 @@ func TestParse(t *testing.T) {
 		{"subscribe", "subscribe", `{"result":{}}`, hub.Answer{}},
 		{"subscribe with data", "subscribe", `{"result":{"data":{"x":[1, 2]},"override":{}}}`, hub.Answer{Data: []byte(`{"x":[1,2]}`)}},
 		{"publish", "publish", `{"result":{}}`, hub.Answer{}},
-		{"publish something else", "publish", `{"result":{"data":false,"skip_history":true,"tags":{"a":"b"},"idempotency_key":"k"}}`,
-			hub.Answer{Data: []byte("false"), SkipHistory: true, Tags: map[string]string{"a": "b"}, IdempotencyKey: "k"}},
+		{
+			"publish something else", "publish", `{"result":{"data":false,"skip_history":true,"tags":{"a":"b"},"idempotency_key":"k"}}`,
+			hub.Answer{Data: []byte("false"), SkipHistory: true, Tags: map[string]string{"a": "b"}, IdempotencyKey: "k"},
+		},
 		{"publish bytes", "publish", `{"result":{"b64data":"/w=="}}`, hub.Answer{Data: []byte{0xff}, Binary: true}},
 		{"rpc", "rpc", `{"result":{"data":"x"}}`, hub.Answer{Data: []byte(`"x"`)}},
 	}

@@ -89,7 +89,9 @@ type BackendError struct {
 	Temporary bool // the same may succeed later
 }
 
-func (e *BackendError) Error() string { return fmt.Sprintf("the backend says %d %q", e.Code, e.Message) }
+func (e *BackendError) Error() string {
+	return fmt.Sprintf("the backend says %d %q", e.Code, e.Message)
+}
 
 // BackendDisconnect is a backend's wish to end the session.
 type BackendDisconnect struct{ Disconnect }

@@ -53,6 +53,7 @@ func (b *fakeBackend) next(h *house) *asking {
 
 // hooked is a house with a backend; its namespace hook asks for everything.
 func hooked(t *testing.T, hooks ...Hook) (*house, *fakeBackend) {
+	t.Helper()
 	b := &fakeBackend{hooks: hooks}
 	h := newHouse(t, func(c *Config) {
 		c.Backend, c.AllowAnonymous, c.MaxChannels = b, false, 3

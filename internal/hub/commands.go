@@ -84,8 +84,8 @@ func (s *Session) hand(p *ClientPublish, opts *channel.Options, done func(engine
 		info = sub.clientInfo()
 	}
 	req := engine.PublishRequest{
-		Channel:   channel.ID{App: s.identity.App, Name: p.Channel},
-		Retention: engine.RetentionOf(opts),
+		Channel:     channel.ID{App: s.identity.App, Name: p.Channel},
+		Retention:   engine.RetentionOf(opts),
 		SkipHistory: p.skipHistory, IdempotencyKey: p.idempotencyKey,
 		Publication: engine.Publication{
 			Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags, Info: info,

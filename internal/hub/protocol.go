@@ -115,12 +115,12 @@ var (
 // Encoding is a protocol put on the wire in one framing; what is encoded for one
 // session serves every session with the same Encoding.
 type Encoding struct {
-	Protocol Protocol
-	Framing  Framing
+	Protocol  Protocol
+	Framing   Framing
 	transport string // as backends are told
-	index    int
-	protocol int      // the same for every Encoding of one Protocol
-	personal Personal // nil: every session is told the same
-	parting  Parting  // nil: the hub's codes are the protocol's
-	open     *metrics.Gauge
+	index     int
+	protocol  int      // the same for every Encoding of one Protocol
+	personal  Personal // nil: every session is told the same
+	parting   Parting  // nil: the hub's codes are the protocol's
+	open      *metrics.Gauge
 }

@@ -9,8 +9,8 @@ export const secret = 'hooks-secret'
 // verify is what docs/hooks.md shows for Node.
 export function verify(headers, body, key = secret) {
   const time = headers['x-fanfare-timestamp']
-  if (Math.abs(Date.now() / 1000 - Number(time)) > 300) return false
-  const want = 'v1=' + createHmac('sha256', key).update(`${time}.${headers['x-fanfare-hook']}.${body}`).digest('hex')
+  if (!(Math.abs(Date.now() / 1000 - Number(time)) <= 300)) return false
+  const want = 'v1=' + createHmac('sha256', key).update(`${time}.${headers['x-fanfare-hook']}.`).update(body).digest('hex')
   const got = headers['x-fanfare-signature'] ?? ''
   return got.length === want.length && timingSafeEqual(Buffer.from(got), Buffer.from(want))
 }
