@@ -20,6 +20,7 @@ import (
 
 // Limits of what an answer says.
 const (
+	maxDepth   = 128     // objects and arrays within each other, as in the server API
 	maxMessage = 1 << 10 // bytes of an error's message
 	maxReason  = 123     // bytes of a disconnect's reason (RFC 6455, 5.5)
 	maxTags    = 32      // of one publication, as in the server API
@@ -87,6 +88,9 @@ func parse(hook hub.Hook, body []byte) (hub.Answer, metrics.HookOutcome, error) 
 	if err := json.Compact(&line, body); err != nil { // on the wire a line is a message
 		return lie(err)
 	}
+	if depthOf(line.Bytes()) > maxDepth {
+		return lie(fmt.Errorf("it nests deeper than %d", maxDepth))
+	}
 	var r reply
 	if err := json.Unmarshal(line.Bytes(), &r); err != nil {
 		return lie(err)
@@ -104,6 +108,26 @@ func parse(hook hub.Hook, body []byte) (hub.Answer, metrics.HookOutcome, error) 
 		return lie(err)
 	}
 	return a, metrics.HookOK, nil
+}
+
+// depthOf is how deep valid JSON nests.
+func depthOf(text []byte) (deepest int) {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{', c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 func lie(err error) (hub.Answer, metrics.HookOutcome, error) {

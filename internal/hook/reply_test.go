@@ -87,6 +87,14 @@ func TestLies(t *testing.T) {
 			t.Errorf("%.80q: %+v, %s, %v", body, a, outcome, err)
 		}
 	}
+	deep := func(n int) string {
+		return `{"result":{"data":` + strings.Repeat("[", n) + `"\"]]"` + strings.Repeat("]", n) + `}}`
+	}
+	for n, want := range map[int]metrics.HookOutcome{maxDepth - 2: metrics.HookOK, maxDepth - 1: metrics.HookMalformed} {
+		if _, outcome, err := parse(hub.HookRPC, []byte(deep(n))); outcome != want {
+			t.Errorf("%d within each other: %s, %v", n, outcome, err)
+		}
+	}
 	many := `{"result":{"tags":{"a":"` + strings.Repeat("x", maxTagSize) + `"}}}`
 	if _, outcome, _ := parse(hub.HookPublish, []byte(many)); outcome != metrics.HookMalformed {
 		t.Errorf("tags that are too large: %s", outcome)

@@ -20,10 +20,14 @@ const Secret = "hooks-suite-secret"
 
 // Question is the body of a call and its headers.
 type Question struct {
-	Header http.Header     `json:"-"`
-	Client string          `json:"client"`
-	User   string          `json:"user"`
-	Data   json.RawMessage `json:"data"`
+	Header http.Header `json:"-"`
+	Client string      `json:"client"`
+
+	Transport string `json:"transport"`
+	Protocol  string `json:"protocol"`
+
+	User string          `json:"user"`
+	Data json.RawMessage `json:"data"`
 
 	Channel string `json:"channel"`
 	Method  string `json:"method"`

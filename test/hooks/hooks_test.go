@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,6 +194,64 @@ func TestYes(t *testing.T) {
 			t.Errorf("%s: %s, %v; want %s", step.command, m.Raw, err, step.want)
 		}
 	}
+}
+
+// Whatever a client comes through, its backend is told what, with its cookie, and the
+// client is told what the backend says.
+func TestEveryTransport(t *testing.T) {
+	p := start(t, "")
+	for path, want := range map[string]struct{ transport, body, told string }{
+		"/connection/http_stream":             {"http_stream", `{"id":1,"connect":{}}`, `"data":"hi"`},
+		"/connection/sse?cf_connect=":         {"sse", `{"id":1,"connect":{}}`, `"data":"hi"`},
+		"/connection/uni_http_stream":         {"uni_http_stream", `{"subs":{"hook:a":{}}}`, `"subs":{"hook:a"`},
+		"/connection/uni_sse?cf_uni_connect=": {"uni_sse", `{"subs":{"hook:a":{}}}`, `"subs":{"hook:a"`},
+		"/sse?channel=hook:a":                 {"sse", "", "event: subscribed"},
+		"/poll?wait=0&channel=hook:a":         {"long_poll", "", `{"messages":[]`},
+	} {
+		p.On("connect", func(w http.ResponseWriter, q *Question) {
+			if q.Header.Get("Cookie") == "sid=ann" && q.Transport == want.transport && q.Protocol == "json" {
+				JSON(`{"result":{"user":"ann","data":"hi"}}`)(w, q)
+			}
+		})
+		p.On("subscribe", func(w http.ResponseWriter, q *Question) {
+			if q.Header.Get("Cookie") == "sid=ann" && q.User == "ann" {
+				JSON(`{"result":{}}`)(w, q)
+			}
+		})
+		if told := p.stream(path, want.body, want.told); !strings.Contains(told, want.told) {
+			t.Errorf("%s: %s", path, told)
+		}
+	}
+}
+
+// stream makes a request with a cookie and reads its response until it holds text.
+func (p *place) stream(path, body, text string) string {
+	p.t.Helper()
+	method, url := http.MethodGet, "http://"+p.srv.Addr()+path
+	if strings.HasSuffix(path, "=") {
+		url, body = url+neturl.QueryEscape(body), ""
+	}
+	if body != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(p.ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Cookie", "sid=ann")
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var told []byte
+	for buf := make([]byte, 4<<10); err == nil && !strings.Contains(string(told), text); {
+		var n int
+		n, err = res.Body.Read(buf)
+		told = append(told, buf[:n]...)
+	}
+	return string(told)
 }
 
 func TestNo(t *testing.T) {
