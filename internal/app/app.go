@@ -190,6 +190,9 @@ func (a *App) warn() {
 	if noKey && !a.cfg.Client.AllowAnonymous && a.cfg.Hooks.ConnectURL == "" {
 		a.log.Warn("no client can connect: set app.secret or another key for tokens, hooks.connect_url, or client.allow_anonymous")
 	}
+	if a.asking != nil && a.cfg.Hooks.Secret == "" {
+		a.log.Warn("a backend cannot tell the questions of its hooks from forged ones: set hooks.secret")
+	}
 	if a.cfg.API.Key == "" {
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")
 	}

@@ -440,6 +440,46 @@ func TestRefreshHookIsDead(t *testing.T) {
 	}
 }
 
+// What a hook has allowed for a while, and nobody prolongs, ends at once; the client,
+// which has no token to renew, is not told that it expires.
+func TestNobodyProlongs(t *testing.T) {
+	h, b := hooked(t, HookConnect, HookSubscribe)
+	c := h.dial(nil)
+	reply := connecting(c, ConnectRequest{})
+	b.next(h).done(Answer{User: "ann", ExpireAt: time.Now().Add(time.Hour)}, nil)
+	if got := soon(t, reply); got.err != nil || got.res.Expires {
+		t.Fatalf("%+v, %v", got.res, got.err)
+	}
+	sub := subscribing(c, SubscribeRequest{Channel: "hook:a"})
+	b.next(h).done(Answer{ExpireAt: time.Now().Add(30 * time.Minute)}, nil)
+	if got := soon(t, sub); got.err != nil || got.res.ExpireIn != 0 {
+		t.Fatalf("%+v, %v", got.res, got.err)
+	}
+	on(c.session, func() { c.session.nextPing = 0; c.session.arm() })
+	later(c, 30*time.Minute+2*time.Second)
+	h.until(func() bool { return slices.Contains(c.lines(), "unsubscribed hook:a 2501") })
+	later(c, time.Hour+2*time.Second)
+	h.until(func() bool { return c.end() != nil })
+	if *c.end() != DisconnectExpired {
+		t.Errorf("ended with %v", *c.end())
+	}
+}
+
+// With a refresh hook a client with a token is not asked for another either.
+func TestRefreshHookForTokens(t *testing.T) {
+	b := &fakeBackend{hooks: []Hook{HookRefresh}}
+	h := newHouse(t, func(c *Config) { c.Backend, c.Auth = b, fakeAuth{expireAt: time.Now().Add(time.Hour)} })
+	c := h.dial(nil)
+	if got := soon(t, connecting(c, ConnectRequest{Token: "ann"})); got.err != nil || got.res.Expires {
+		t.Errorf("%+v, %v", got.res, got.err)
+	}
+	on(c.session, func() { c.session.nextPing = 0; c.session.arm() })
+	later(c, time.Hour+2*time.Second)
+	if q := b.next(h); q.Hook != HookRefresh || q.User != "ann" {
+		t.Errorf("asked %+v", q.Question)
+	}
+}
+
 func TestSubRefreshHook(t *testing.T) {
 	h, b := hooked(t, HookSubscribe, HookSubRefresh)
 	c := h.connect("ann", nil)

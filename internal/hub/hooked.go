@@ -132,7 +132,8 @@ func (s *Session) RPC(r RPC, done func(RPCResult, error)) {
 }
 
 // refreshRetry is how long after a refresh without an answer, in milliseconds, the
-// backend is asked again; what has expired lives on for expiredGrace meanwhile.
+// backend is asked again; what has expired lives on for expiredGrace meanwhile. What
+// a hook has allowed and nobody can prolong ends when it expires.
 const refreshRetry = 5000
 
 // prolonged reports whether the backend, and not the client, is asked when the
@@ -156,12 +157,17 @@ func (s *Session) refreshAt() int64 {
 
 // prolonged is the same for a subscription.
 func (sub *subscription) prolonged() bool {
-	return sub.flags&flagHooked != 0 || sub.options.SubRefreshProxyEnabled && sub.session.shard.hub.asked.subRefresh
+	return sub.flags&flagHooked != 0 || sub.isAskedAbout()
+}
+
+// isAskedAbout reports whether the backend may prolong the subscription.
+func (sub *subscription) isAskedAbout() bool {
+	return sub.options.SubRefreshProxyEnabled && sub.session.shard.hub.asked.subRefresh
 }
 
 func (sub *subscription) refreshAt() int64 {
 	s := sub.session
-	if sub.expireAt == 0 || !sub.options.SubRefreshProxyEnabled || sub.flags&flagAsking != 0 || !s.shard.hub.asked.subRefresh {
+	if sub.expireAt == 0 || sub.flags&flagAsking != 0 || !sub.isAskedAbout() {
 		return 0
 	}
 	if b := s.shard.backings[s]; b != nil {

@@ -54,8 +54,8 @@ type readBuffer struct {
 func (sub *subscription) positioned() bool { return sub.flags&flagPositioned != 0 }
 
 func (sub *subscription) deadline() int64 {
-	if sub.expireAt == 0 {
-		return 0
+	if sub.expireAt == 0 || sub.flags&flagHooked != 0 && !sub.isAskedAbout() {
+		return sub.expireAt
 	}
 	return sub.expireAt + expiredGrace.Milliseconds()
 }

@@ -4,17 +4,19 @@ import test, { after, before, beforeEach } from 'node:test'
 import { WebSocket } from 'ws'
 import { Backend } from './lib/backend.mjs'
 import { client, connected, encodings, next, received, subscribed, subscription, unique, until } from './lib/client.mjs'
+import * as pusher from './lib/pusher.mjs'
 import { Server } from './lib/server.mjs'
 import { now } from './lib/token.mjs'
 
+const { app } = pusher
 let server, backend
 before(async () => {
   backend = await Backend.start()
   server = await Server.start({
-    app: { secret: 'npm-suite-secret' }, api: { key: 'npm' }, hooks: backend.settings,
+    app, api: { key: 'npm' }, hooks: backend.settings,
     channel: {
       namespaces: [{
-        name: 'hook', subscribe_proxy_enabled: true, publish_proxy_enabled: true, sub_refresh_proxy_enabled: true,
+        name: 'hook', prefixes: ['hook-'], subscribe_proxy_enabled: true, publish_proxy_enabled: true, sub_refresh_proxy_enabled: true,
         presence: true, history_size: 100, history_ttl: '1h', force_recovery: true
       }]
     }
@@ -145,4 +147,16 @@ test('a backend that is away for a moment is waited for', async (t) => {
   backend.answers.subscribe = down(() => ({ result: {} }))
   await subscribed(c, unique('hook'), { minResubscribeDelay: 20, maxResubscribeDelay: 100 })
   assert.ok(failures < 0)
+})
+
+test('a Pusher client is asked about where it subscribes', async (t) => {
+  const names = [pusher.unique('hook-'), pusher.unique('hook-')]
+  backend.answers.subscribe = ({ channel }) => channel === names[0] ? { result: {} } : { error: { code: 403, message: 'not yours' } }
+  const p = await pusher.connected(t, server)
+  const channel = await pusher.subscribed(p, names[0])
+  await server.api('publish', { channel: names[0], data: 'x', event: 'news' })
+  await until('the event is there', () => channel.events.length === 1)
+  const [told] = [await pusher.next(p.subscribe(names[1]), 'pusher:subscription_error')].flat()
+  assert.deepEqual([told.status, told.error], [403, 'not yours'])
+  assert.deepEqual([backend.of('connect').length, backend.of('subscribe').map((c) => c.body.channel)], [0, names])
 })
