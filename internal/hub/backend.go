@@ -216,7 +216,7 @@ func (s *Session) ask(q Question, then func(Answer, error)) {
 		})
 	}
 	if h.cfg.Backend == nil || !h.cfg.Backend.Asks(q.Hook) {
-		h.log.Error("a namespace asks a hook that is not set", "hook", string(q.Hook), "channel", q.Channel)
+		h.log.Debug("permission denied", "channel", q.Channel, "user", q.User, "rule", "the namespace asks a hook that is not set")
 		answered(Answer{}, ErrNoAnswer)
 		return
 	}

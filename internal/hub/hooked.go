@@ -1,6 +1,9 @@
 package hub
 
 import (
+	"errors"
+	"math/rand/v2"
+
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
@@ -32,7 +35,7 @@ func (s *Session) askSubscribe(r *SubscribeRequest, then func(*subscription, err
 		}
 		delete(b.subscribing, r.Channel)
 		if err = s.said(&a, err); err != nil {
-			s.refused(channel.Subscribe, r.Channel)
+			s.refused(channel.Subscribe, r.Channel, err)
 			then(nil, err)
 			return
 		}
@@ -47,8 +50,12 @@ func (s *Session) askSubscribe(r *SubscribeRequest, then func(*subscription, err
 	})
 }
 
-// refused tells the operator which rule refused what the backend did.
-func (s *Session) refused(op channel.Op, name string) {
+// refused tells the operator which rule refused. Of a backend that has not answered
+// who asked it has told.
+func (s *Session) refused(op channel.Op, name string, why error) {
+	if errors.Is(why, ErrNoAnswer) {
+		return
+	}
 	if opts, err := s.shard.hub.resolve(name); err == nil {
 		_ = s.decide(op, name, opts, nil, channel.Refused) // that it refuses is known
 	}
@@ -87,7 +94,7 @@ func (b *backing) publishInOrder(s *Session, name string) {
 func (s *Session) publishAnswered(p ClientPublish, a *Answer, err error, done func(engine.PublishResult, error)) {
 	var opts *channel.Options
 	if err != nil {
-		s.refused(channel.Publish, p.Channel)
+		s.refused(channel.Publish, p.Channel, err)
 	} else {
 		opts, err = s.permitted(channel.Publish, p.Channel, channel.Consented)
 	}
@@ -132,9 +139,13 @@ func (s *Session) RPC(r RPC, done func(RPCResult, error)) {
 }
 
 // refreshRetry is how long after a refresh without an answer, in milliseconds, the
-// backend is asked again; what has expired lives on for expiredGrace meanwhile. What
+// backend is asked again at the latest, sessions not all at once; what has expired lives on for expiredGrace meanwhile. What
 // a hook has allowed and nobody can prolong ends when it expires.
 const refreshRetry = 5000
+
+func (b *backing) retryAfter(now int64) {
+	b.retryAt = now + refreshRetry/2 + rand.Int64N(refreshRetry/2)
+}
 
 // prolonged reports whether the backend, and not the client, is asked when the
 // session expires, or nobody.
@@ -195,7 +206,7 @@ func (s *Session) askRefresh() {
 		b.refreshing = false
 		switch said := s.said(&a, err); {
 		case err != nil:
-			b.retryAt = s.shard.now + refreshRetry
+			b.retryAfter(s.shard.now)
 		case said != nil:
 			s.shard.hub.log.Debug("session expired", "user", s.identity.User, "rule", "the refresh hook")
 			s.Disconnect(DisconnectExpired)
@@ -225,7 +236,7 @@ func (s *Session) askSubRefresh(sub *subscription) {
 		}
 		switch said := s.said(&a, err); {
 		case err != nil:
-			b.retryAt = s.shard.now + refreshRetry
+			b.retryAfter(s.shard.now)
 		case said != nil:
 			s.shard.hub.log.Debug("subscription expired", "channel", name, "user", s.identity.User, "rule", "the sub_refresh hook")
 			s.dropSubscription(sub, UnsubscribeExpired)

@@ -405,7 +405,7 @@ func (s *Session) arm() {
 
 // deadline is when the session has to end; 0: never.
 func (s *Session) deadline() int64 {
-	if s.connected && s.expireAt > 0 && !(s.vouched && !s.shard.hub.asked.refresh) {
+	if s.connected && s.expireAt > 0 && (!s.vouched || s.shard.hub.asked.refresh) {
 		return s.expireAt + expiredGrace.Milliseconds()
 	}
 	return s.expireAt
