@@ -17,6 +17,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/certs"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
+	"github.com/fanfare-push/fanfare/internal/hook"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
@@ -38,6 +39,7 @@ type App struct {
 	hub       *hub.Hub
 	webhook   *webhook.Dispatcher // nil: nobody is told
 	telling   bool                // the webhook has started
+	asking    *hook.Client        // nil: the backend is asked nothing
 	api       *api.Handler
 	audit     *audit.Log // nil: none is kept
 	verifier  *auth.Verifier
@@ -94,7 +96,7 @@ func (a *App) build(version string) (err error) {
 	}
 	a.bindEngine()
 	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
-	a.webhook = a.webhooks()
+	a.webhook, a.asking = a.webhooks(), a.hooks()
 	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
 		return err
 	}
@@ -117,6 +119,7 @@ func (a *App) abandon() {
 		_ = a.hub.Shutdown(context.Background()) // there is no session to wait for
 	}
 	a.stopWebhooks(context.Background())
+	a.stopHooks()
 	if a.engine != nil {
 		_ = a.engine.Close()
 	}
@@ -186,6 +189,7 @@ func (a *App) shutdown() error {
 	defer cancel()
 	a.closeDirect(ctx)
 	hubErr := a.hub.Shutdown(ctx)
+	a.stopHooks()
 	a.stop() // not sooner: a response that carries a session would take it for the client's end
 	httpErr := a.shutdownHTTP(ctx)
 	transportErr := a.transport.Close(ctx)
@@ -203,8 +207,11 @@ func (a *App) warn() {
 	}
 	t := &a.cfg.Tokens
 	noKey := a.cfg.App.Secret == "" && t.PreviousSecret == "" && len(t.SecretFiles)+len(t.PublicKeys) == 0 && t.JWKSURL == ""
-	if noKey && !a.cfg.Client.AllowAnonymous {
-		a.log.Warn("no client can connect: set app.secret or another key for tokens, or client.allow_anonymous")
+	if noKey && !a.cfg.Client.AllowAnonymous && a.cfg.Hooks.ConnectURL == "" {
+		a.log.Warn("no client can connect: set app.secret or another key for tokens, hooks.connect_url, or client.allow_anonymous")
+	}
+	if a.asking != nil && a.cfg.Hooks.Secret == "" {
+		a.log.Warn("a backend cannot tell the questions of its hooks from forged ones: set hooks.secret")
 	}
 	if a.cfg.API.Key == "" {
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")

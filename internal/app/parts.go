@@ -35,7 +35,7 @@ func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {
 	c := a.cfg
 	return hub.Config{
 		Engine: a.engine, Namespaces: ns, Log: a.log, App: channel.DefaultApp,
-		Node: node, Metrics: a.metrics, Observer: a.observer(),
+		Node: node, Metrics: a.metrics, Observer: a.observer(), Backend: a.backend(),
 		Auth:           a.verifier,
 		Shards:         min(runtime.GOMAXPROCS(0), hub.MaxShards),
 		NewLoop:        a.transport.NewLoop,

@@ -45,6 +45,7 @@ func (a *App) pusherXHR(mux *http.ServeMux, protocol *pusher.Protocol, origins *
 		Config: httpstream.Config{
 			Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics,
 			Hello:   func(r *http.Request) (any, error) { return pusherHello(r), nil },
+			Header:  a.toldHeaders(),
 			MaxBody: int(a.cfg.Client.MaxMessageSize), BodyTimeout: a.cfg.Client.ConnectTimeout, MaxHandshakes: a.cfg.Client.MaxHandshakes,
 		},
 		Protocol:  protocol,

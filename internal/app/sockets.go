@@ -29,7 +29,7 @@ func (a *App) centrifuge(mux *http.ServeMux, version string, origins *transport.
 // socketConfig is the same for every WebSocket path.
 func (a *App) socketConfig(origins *transport.Origins, protocols ...websocket.Subprotocol) websocket.Config {
 	return websocket.Config{
-		Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics, Protocols: protocols,
+		Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics, Protocols: protocols, Header: a.toldHeaders(),
 		MaxMessage: int(a.cfg.Client.MaxMessageSize), MaxHandshakes: a.cfg.Client.MaxHandshakes, NoDeflate: !a.cfg.Client.Compression,
 	}
 }

@@ -107,7 +107,7 @@ func (a *App) plain(mux *http.ServeMux, origins *transport.Origins) error {
 func (a *App) stream(mux *http.ServeMux, path string, cfg httpstream.Config, origins *transport.Origins) error {
 	cfg.Hub, cfg.Engine, cfg.Origins, cfg.Log, cfg.Metrics = a.hub, a.transport, origins, a.log, a.metrics
 	cfg.MaxBody, cfg.MaxHandshakes = int(a.cfg.Client.MaxMessageSize), a.cfg.Client.MaxHandshakes
-	cfg.BodyTimeout = a.cfg.Client.ConnectTimeout
+	cfg.BodyTimeout, cfg.Header = a.cfg.Client.ConnectTimeout, a.toldHeaders()
 	h, err := httpstream.New(cfg)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

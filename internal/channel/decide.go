@@ -10,6 +10,7 @@ type Request struct {
 	Subscribed bool               // the session is subscribed to the channel now
 	Token      *SubscriptionGrant // from a verified subscription token; nil: none
 	Granted    Op                 // by the grant of the subscription that there is now
+	Verdict    Verdict            // of the backend's hook, where Decision.Asks
 }
 
 // Decision is the answer and the rule that gave it, for logs and traces; the
@@ -20,9 +21,10 @@ type Decision struct {
 }
 
 // Decide answers a request. The first rule that applies wins: a denial in the
-// identity's grants, a subscription token, the private prefix, an allowing
-// grant, what the subscription's own grant allows, the channel's Kind, then the
-// namespace's flags. Nothing is allowed by default.
+// identity's grants, a subscription token, the private prefix, the backend's hook
+// where the namespace has one, an allowing grant, what the subscription's own grant
+// allows, the channel's Kind, then the namespace's flags. Nothing is allowed by
+// default.
 func Decide(r Request) Decision {
 	if r.Identity.Grants.denies(r.Channel, r.Op) {
 		return Decision{false, "denied by a grant of the identity"}
@@ -34,6 +36,9 @@ func Decide(r Request) Decision {
 		if IsPrivate(r.Channel) {
 			return Decision{false, "a private channel needs a subscription token"}
 		}
+	}
+	if d, decided := decideHook(r); decided {
+		return d
 	}
 	if r.Identity.Grants.allows(r.Channel, r.Op) {
 		return Decision{true, "allowed by a grant of the identity"}

@@ -68,6 +68,10 @@ type Options struct {
 	AllowHistoryForSubscriber  bool `koanf:"allow_history_for_subscriber" json:"allow_history_for_subscriber"`   // subscribers of the channel may read history
 	AllowHistoryForAnonymous   bool `koanf:"allow_history_for_anonymous" json:"allow_history_for_anonymous"`     // together with one of the two above: clients without a user may, too
 
+	SubscribeProxyEnabled  bool `koanf:"subscribe_proxy_enabled" json:"subscribe_proxy_enabled"`     // the backend decides who may subscribe (hooks.subscribe_url), but for subscription tokens and users listed after "#"
+	PublishProxyEnabled    bool `koanf:"publish_proxy_enabled" json:"publish_proxy_enabled"`         // the backend decides on each publication of a client, and may change it (hooks.publish_url); flags and grants do not go around it
+	SubRefreshProxyEnabled bool `koanf:"sub_refresh_proxy_enabled" json:"sub_refresh_proxy_enabled"` // the backend is asked whether a subscription that expires goes on (hooks.sub_refresh_url), and not the client for another token
+
 	AllowTagsFilter   bool     `koanf:"allow_tags_filter" json:"allow_tags_filter"`     // clients may choose publications by their tags
 	AllowedDeltaTypes []string `koanf:"allowed_delta_types" json:"allowed_delta_types"` // clients may be sent publications as changes in these formats: fossil
 

@@ -25,6 +25,7 @@ type Config struct {
 	API      API      `koanf:"api"`
 	Pusher   Pusher   `koanf:"pusher"`
 	Webhook  Webhook  `koanf:"webhook"`
+	Hooks    Hooks    `koanf:"hooks"`
 	Client   Client   `koanf:"client"`
 	Channel  Channel  `koanf:"channel"`
 	TLS      TLS      `koanf:"tls"`
@@ -187,6 +188,7 @@ func Default() Config {
 		Webhook: Webhook{
 			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,
 		},
+		Hooks: defaultHooks(),
 		TLS:   TLS{HTTP2: true, ReloadInterval: 10 * time.Second, HSTSMaxAge: 365 * 24 * time.Hour},
 		Admin: Admin{SessionTTL: 12 * time.Hour},
 		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},

@@ -126,8 +126,10 @@ const tableHead = "| setting | default | allowed | meaning |\n|---|---|---|---|\
 func page(t *testing.T) string {
 	t.Helper()
 	texts := comments(t, "config.go")
-	for name, text := range comments(t, filepath.Join("..", "channel", "options.go")) {
-		texts[name] = text
+	for _, file := range []string{filepath.Join("..", "channel", "options.go"), "hooks.go"} {
+		for name, text := range comments(t, file) {
+			texts[name] = text
+		}
 	}
 	c := Default()
 	v := reflect.ValueOf(c)

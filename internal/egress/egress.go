@@ -29,6 +29,7 @@ type Config struct {
 	Trusted []string
 	Timeout time.Duration // of a whole call, body included
 	TLS     *tls.Config   // nil: the system's authorities
+	MaxIdle int           // connections to one host that are kept for later calls; 0: 1
 }
 
 // maxHeader bounds the headers of a response, in bytes.
@@ -36,6 +37,10 @@ const maxHeader = 16 << 10
 
 // dialTimeout bounds one attempt to connect.
 const dialTimeout = 5 * time.Second
+
+// idleTimeout is less than after what common servers close a connection, so that
+// none is used at the moment it is closed.
+const idleTimeout = 4 * time.Second
 
 // New makes a client that follows no redirect (the response of one is returned),
 // uses no proxy, inflates nothing, and connects to public addresses only, except
@@ -47,8 +52,8 @@ func New(cfg Config) *http.Client {
 		TLSHandshakeTimeout:    dialTimeout,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        dialTimeout,
+		MaxIdleConnsPerHost:    max(cfg.MaxIdle, 1),
+		IdleConnTimeout:        idleTimeout,
 		ForceAttemptHTTP2:      true,
 	}
 	return &http.Client{

@@ -9,6 +9,8 @@ import (
 type SubscribeRequest struct {
 	Channel     string
 	Token       string // subscription token; "": none
+	Data        []byte // for the backend; nil: none
+	Binary      bool   // Data is not JSON
 	Recover     bool   // bring what was missed since Since
 	Since       engine.Position
 	Positioned  bool
@@ -20,7 +22,9 @@ type SubscribeRequest struct {
 	// all. It runs on the session's shard.
 	Filter func(*engine.Publication) bool
 
-	budget int // bytes of the first page of a recovery; 0: RecoveryBytes
+	budget  int             // bytes of the first page of a recovery; 0: RecoveryBytes
+	verdict channel.Verdict // of the backend
+	reply   []byte          // Data of the result
 
 	// For protocols without positions:
 	Grant      *channel.SubscriptionGrant // what the protocol has verified, in place of Token
@@ -89,13 +93,14 @@ func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.
 			return nil, nil, err
 		}
 	}
-	return opts, grant, s.decide(channel.Subscribe, r.Channel, opts, grant)
+	return opts, grant, s.decide(channel.Subscribe, r.Channel, opts, grant, r.verdict)
 }
 
 // decide asks for permission; the rule that refuses is told to the operator only.
-func (s *Session) decide(op channel.Op, name string, opts *channel.Options, grant *channel.SubscriptionGrant) error {
+// Error: errAsk, ErrPermissionDenied.
+func (s *Session) decide(op channel.Op, name string, opts *channel.Options, grant *channel.SubscriptionGrant, v channel.Verdict) error {
 	r := channel.Request{
-		Op: op, Channel: name, Options: opts, Identity: s.identity, Token: grant,
+		Op: op, Channel: name, Options: opts, Identity: s.identity, Token: grant, Verdict: v,
 	}
 	if sub := s.find(name); sub != nil {
 		r.Subscribed, r.Granted = true, sub.ops
@@ -104,8 +109,11 @@ func (s *Session) decide(op channel.Op, name string, opts *channel.Options, gran
 		r.Client = s.ID()
 	}
 	d := channel.Decide(r)
-	if d.Allowed {
+	switch {
+	case d.Allowed:
 		return nil
+	case d.Asks():
+		return errAsk
 	}
 	s.shard.hub.count.permission.Inc()
 	s.shard.hub.log.Debug("permission denied", "op", op.String(), "channel", name, "user", s.identity.User, "rule", d.Rule)

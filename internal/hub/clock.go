@@ -27,6 +27,11 @@ func (sh *Shard) clockSet(step int64) {
 	for _, s := range sh.sessions {
 		sh.wheel.disarm(s)
 	}
+	for _, b := range sh.backings {
+		if b.retryAt != 0 {
+			b.retryAt += step
+		}
+	}
 	sh.wheel.tick = sh.now / wheelTick
 	for _, s := range sh.sessions {
 		if s.ended {
@@ -38,7 +43,7 @@ func (sh *Shard) clockSet(step int64) {
 				*at += step
 			}
 		}
-		if !s.connected {
+		if !s.connected && s.expireAt != 0 {
 			s.expireAt += step
 		}
 		s.arm()

@@ -25,12 +25,12 @@ func (h *Hub) resolve(name string) (*channel.Options, error) {
 }
 
 // permitted resolves a channel and asks for permission.
-func (s *Session) permitted(op channel.Op, name string) (*channel.Options, error) {
+func (s *Session) permitted(op channel.Op, name string, v channel.Verdict) (*channel.Options, error) {
 	opts, err := s.shard.hub.resolve(name)
 	if err != nil {
 		return nil, err
 	}
-	return opts, s.decide(op, name, opts, nil)
+	return opts, s.decide(op, name, opts, nil, v)
 }
 
 // Member is the user that the session is to others on a channel; "": none, or it
@@ -51,24 +51,42 @@ type ClientPublish struct {
 	Tags    map[string]string
 	// ToOthers leaves the session itself out, unless it keeps track of its position.
 	ToOthers bool
+
+	skipHistory    bool
+	idempotencyKey string
 }
 
 // Publish publishes for the client. Errors: ErrUnknownChannel, ErrBadRequest,
-// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly.
+// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly; of the
+// publish hook *BackendError and ErrNoAnswer, with nothing stored.
 func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) {
-	opts, err := s.permitted(channel.Publish, p.Channel)
+	opts, err := s.permitted(channel.Publish, p.Channel, channel.Unasked)
+	switch {
+	case errors.Is(err, errAsk) && len(p.Data) <= s.shard.hub.cfg.MaxData:
+		s.askPublish(p, done)
+		return
+	case errors.Is(err, errAsk):
+		err = ErrLimitExceeded
+		s.shard.hub.count.size.Inc()
+	}
 	if err != nil {
 		s.shard.hub.count.publishedByClient.count(engine.PublishResult{}, err)
 		done(engine.PublishResult{}, err)
 		return
 	}
+	s.hand(&p, opts, done)
+}
+
+// hand gives the engine a publication that is allowed.
+func (s *Session) hand(p *ClientPublish, opts *channel.Options, done func(engine.PublishResult, error)) {
 	info := s.clientInfo()
 	if sub := s.find(p.Channel); sub != nil {
 		info = sub.clientInfo()
 	}
 	req := engine.PublishRequest{
-		Channel:   channel.ID{App: s.identity.App, Name: p.Channel},
-		Retention: engine.RetentionOf(opts),
+		Channel:     channel.ID{App: s.identity.App, Name: p.Channel},
+		Retention:   engine.RetentionOf(opts),
+		SkipHistory: p.skipHistory, IdempotencyKey: p.idempotencyKey,
 		Publication: engine.Publication{
 			Data: p.Data, Binary: p.Binary, Event: p.Event, Tags: p.Tags, Info: info,
 		},
@@ -137,7 +155,7 @@ func (q HistoryQuery) request(id channel.ID, opts *channel.Options, maxCount, ma
 // History reads for the client. Errors: ErrUnknownChannel, ErrBadRequest,
 // ErrPermissionDenied, ErrNotAvailable (no history), ErrUnrecoverable, ErrBusy.
 func (s *Session) History(name string, q HistoryQuery, done func(engine.HistoryResult, error)) {
-	opts, err := s.permitted(channel.History, name)
+	opts, err := s.permitted(channel.History, name, channel.Unasked)
 	if err == nil && !opts.HasHistory() {
 		err = ErrNotAvailable
 	}
@@ -174,7 +192,7 @@ func (s *Session) PresenceStats(name string, done func(engine.PresenceStats, err
 }
 
 func (s *Session) mayAskPresence(name string) (channel.ID, error) {
-	opts, err := s.permitted(channel.Presence, name)
+	opts, err := s.permitted(channel.Presence, name, channel.Unasked)
 	if err == nil && !opts.Presence {
 		err = ErrNotAvailable
 	}

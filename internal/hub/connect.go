@@ -1,6 +1,10 @@
 package hub
 
-import "github.com/fanfare-push/fanfare/internal/engine"
+import (
+	"errors"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
 
 // joining is a session whose connect is not answered before the subscriptions
 // that come with it: the connect reply tells of them, and nothing that happens on
@@ -42,7 +46,11 @@ func (s *Session) joinAll(r *ConnectRequest, done func(ConnectResult, error)) {
 		w := &subs[i]
 		// Together the first pages are no larger than one.
 		w.request.budget = max(s.shard.hub.cfg.RecoveryBytes/max(recovering, 1), 1)
-		s.register(w.sub, w.request.Channel, &w.request, func(_ SubscribeResult, err error) { s.joinFailed(w.request.Channel, err) })
+		if w.sub == nil {
+			s.joinAsked(j, w)
+		} else {
+			s.joinOne(w)
+		}
 		if s.ended {
 			return
 		}
@@ -50,9 +58,27 @@ func (s *Session) joinAll(r *ConnectRequest, done func(ConnectResult, error)) {
 	s.answerConnect(j)
 }
 
+func (s *Session) joinOne(w *wantedSub) {
+	s.register(w.sub, w.request.Channel, &w.request, func(_ SubscribeResult, err error) { s.joinFailed(w.request.Channel, err) })
+}
+
+// joinAsked has the backend decide first. What it refuses is left out of the reply.
+func (s *Session) joinAsked(j *joining, w *wantedSub) {
+	s.askSubscribe(&w.request, func(sub *subscription, err error) {
+		if err != nil {
+			j.left--
+			s.answerConnect(j)
+			return
+		}
+		sub.flags |= flagServer
+		w.sub = sub
+		s.joinOne(w)
+	})
+}
+
 // wantedSub is a subscription to be made by connect.
 type wantedSub struct {
-	sub     *subscription
+	sub     *subscription // nil: the backend has to be asked
 	request SubscribeRequest
 }
 
@@ -72,6 +98,10 @@ func (s *Session) wanted(r *ConnectRequest) []wantedSub {
 		w.request.Channel, w.request.Positioned, w.request.Recoverable, w.request.JoinLeave = name, true, true, true
 		w.request.Delta, w.request.Filter, w.request.Token = "", nil, ""
 		w.sub = &subscription{options: opts, flags: subscribeFlags(opts, &w.request) | flagServer}
+		if made := r.made[name]; made != nil {
+			w.request.reply = made.Data
+			w.sub.setInfo(s, made.Info)
+		}
 		list = append(list, w)
 	}
 	for name, request := range r.Subs {
@@ -81,10 +111,12 @@ func (s *Session) wanted(r *ConnectRequest) []wantedSub {
 		w := wantedSub{request: request}
 		w.request.Channel = name
 		var err error
-		if w.sub, err = s.admit(&w.request); err != nil {
+		switch w.sub, err = s.admit(&w.request); {
+		case err == nil:
+			w.sub.flags |= flagServer
+		case !errors.Is(err, errAsk):
 			continue
 		}
-		w.sub.flags |= flagServer
 		list = append(list, w)
 	}
 	if len(list) > h.cfg.MaxChannels {

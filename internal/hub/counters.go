@@ -16,7 +16,7 @@ type counters struct {
 	publishWait, publishQueueFull                 *metrics.Counter
 	token, permission, subscriptions, connections *metrics.Counter
 	members                                       *metrics.Counter
-	shutdown, size, emulationFull                 *metrics.Counter
+	shutdown, size, emulationFull, hook           *metrics.Counter
 }
 
 // published counts the publishes of one source by how they ended.
@@ -40,6 +40,7 @@ func newCounters(m *metrics.Metrics) counters {
 		members:           m.Refused.Of(metrics.RefuseMemberLimit),
 		connections:       m.Refused.Of(metrics.RefuseConnectionLimit),
 		shutdown:          m.Refused.Of(metrics.RefuseShutdown),
+		hook:              m.Refused.Of(metrics.RefuseHook),
 		size:              m.Refused.Of(metrics.RefusePublicationSize),
 		emulationFull:     m.Drops.Of(metrics.DropEmulationFull),
 	}
@@ -57,6 +58,7 @@ func newPublished(m *metrics.Metrics, from metrics.Source) published {
 }
 
 func (p *published) count(res engine.PublishResult, err error) {
+	var said *BackendError
 	switch {
 	case err == nil && res.Duplicate:
 		p.duplicate.Inc()
@@ -68,7 +70,7 @@ func (p *published) count(res engine.PublishResult, err error) {
 		p.busy.Inc()
 	case errors.Is(err, ErrReadOnly):
 		p.readOnly.Inc()
-	case errors.Is(err, ErrUnknownChannel), errors.Is(err, ErrBadRequest), errors.Is(err, ErrPermissionDenied):
+	case errors.As(err, &said), errors.Is(err, ErrUnknownChannel), errors.Is(err, ErrBadRequest), errors.Is(err, ErrPermissionDenied):
 		p.refused.Inc()
 	default:
 		p.failed.Inc()

@@ -28,6 +28,7 @@ type Config struct {
 	Node       Node
 	Metrics    *metrics.Metrics // nil: counted, but shown to nobody
 	Observer   Observer         // nil: nobody looks
+	Backend    Backend          // nil: none is asked
 
 	Shards  int               // 0: GOMAXPROCS; at most MaxShards
 	NewLoop func(*Shard) Loop // nil: NewGoLoop
@@ -136,6 +137,7 @@ type Hub struct {
 	shards   []*Shard
 	started  time.Time
 	count    counters
+	asked    asked
 
 	told      TellKinds         // what the Observer wants
 	anonymous *channel.Identity // of every session without a user; never changed
@@ -165,6 +167,7 @@ func New(cfg Config) (*Hub, error) {
 		users:    newDirectory(),
 		emulated: newEmulated(),
 		started:  time.Now(),
+		asked:    newAsked(cfg.Backend),
 
 		anonymous: &channel.Identity{App: cfg.App},
 		empty:     make(chan struct{}),
@@ -201,7 +204,7 @@ func New(cfg Config) (*Hub, error) {
 func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), protocol: h.protocols, open: h.count.Open[via]}
+	e := &Encoding{Protocol: p, Framing: f, index: len(h.encodings), protocol: h.protocols, open: h.count.Open[via], transport: string(via.Transport)}
 	e.personal, _ = p.(Personal)
 	e.parting, _ = p.(Parting)
 	for _, known := range h.encodings {

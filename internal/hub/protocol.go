@@ -108,16 +108,19 @@ var (
 	ErrUnrecoverable     = engine.ErrUnrecoverable // position of another epoch
 	ErrShutdown          = errors.New("shutting down")
 	ErrUnknownSession    = errors.New("unknown session")
+	ErrNoAnswer          = errors.New("the backend has not answered") // in time, or to the question; temporary
+	ErrExpired           = errors.New("expired")                      // what the backend has allowed, when it answered
 )
 
 // Encoding is a protocol put on the wire in one framing; what is encoded for one
 // session serves every session with the same Encoding.
 type Encoding struct {
-	Protocol Protocol
-	Framing  Framing
-	index    int
-	protocol int      // the same for every Encoding of one Protocol
-	personal Personal // nil: every session is told the same
-	parting  Parting  // nil: the hub's codes are the protocol's
-	open     *metrics.Gauge
+	Protocol  Protocol
+	Framing   Framing
+	transport string // as backends are told
+	index     int
+	protocol  int      // the same for every Encoding of one Protocol
+	personal  Personal // nil: every session is told the same
+	parting   Parting  // nil: the hub's codes are the protocol's
+	open      *metrics.Gauge
 }

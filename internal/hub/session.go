@@ -22,6 +22,11 @@ type ConnectRequest struct {
 	Token   string
 	Name    string // of the SDK, for logs
 	Version string
+	Data    []byte // for the backend; nil: none
+	Binary  bool   // Data is not JSON
+	// Headers are what a client says where it cannot send headers: nothing that
+	// anybody before the server has seen.
+	Headers map[string]string
 
 	// Subs is what the client says of subscriptions that come with the connect, by
 	// channel: where it stands on those that its identity brings. With Ask it is
@@ -33,6 +38,8 @@ type ConnectRequest struct {
 
 	OneWay bool          // the client cannot answer: pings are sent, pongs not expected
 	PingIn time.Duration // until the first ping; 0: any time within the hub's interval
+
+	made map[string]*AnswerSub // what the backend says of channels that the identity brings
 }
 
 // ConnectResult answers it.
@@ -43,6 +50,7 @@ type ConnectResult struct {
 	Ping     uint32 // seconds between the server's pings
 	Pong     bool   // the server expects an answer to them
 	Subs     []SubscribeResult
+	Data     []byte // JSON from the backend
 }
 
 // Session is one connected client. Every method runs on its shard's goroutine,
@@ -64,6 +72,7 @@ type Session struct {
 	emulated  bool  // what the client says comes through Hub.Emulate
 	online    bool  // it has signed in, and who watches the user has been told
 	watching  bool  // it is in shard.watches
+	vouched   bool  // the backend has said who it is
 	pending   int32 // commands waiting for the engine
 
 	// State is the protocol's own.
@@ -85,9 +94,14 @@ type Session struct {
 
 // Open creates the session of a connection that Pick took a place for; on the
 // shard's goroutine. hello is what the transport's request said to the protocol,
-// in a form of the protocol's own; it is State until the protocol's Open.
+// in a form of the protocol's own; it is State until the protocol's Open. Greet
+// adds what backends are told.
 func (sh *Shard) Open(c Conn, e *Encoding, hello any) *Session {
 	s := &Session{shard: sh, conn: c, enc: e, State: hello}
+	if g, ok := hello.(*Greeting); ok {
+		s.State = g.Hello
+		s.backing().header = g.Header
+	}
 	s.place = int32(len(sh.sessions))
 	sh.sessions = append(sh.sessions, s)
 	sh.hub.count.Opened.Inc()
@@ -117,11 +131,22 @@ func (s *Session) Alive() bool { return !s.ended }
 
 // Connect makes the session live. Errors: ErrUnauthorized (no token and
 // anonymous clients are not allowed), channel.ErrTokenInvalid,
-// channel.ErrTokenExpired, ErrBadRequest (connected already).
+// channel.ErrTokenExpired, ErrBadRequest (connected already); of the connect hook,
+// which is asked about clients without a token, *BackendError, ErrExpired and
+// ErrNoAnswer.
 func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	h := s.shard.hub
-	if s.connected {
+	if b := s.shard.backings[s]; s.connected || b != nil && b.connecting {
 		done(ConnectResult{}, ErrBadRequest)
+		return
+	}
+	if err := s.heed(r.Headers); err != nil {
+		done(ConnectResult{}, err)
+		return
+	}
+	s.id = uuid.New()
+	if h.asked.connect && r.Token == "" && !r.Vouched {
+		s.askConnect(&r, done)
 		return
 	}
 	identity, err := h.identify(&r)
@@ -131,7 +156,15 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 		done(ConnectResult{}, err)
 		return
 	}
-	s.id = uuid.New()
+	s.enter(identity, &r, done)
+}
+
+// enter makes the session live.
+func (s *Session) enter(identity *channel.Identity, r *ConnectRequest, done func(ConnectResult, error)) {
+	h := s.shard.hub
+	if !h.asked.later() {
+		delete(s.shard.backings, s)
+	}
 	s.identity = identity
 	s.connected = true
 	s.expireAt = unixMilli(identity.ExpireAt)
@@ -139,7 +172,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	h.users.add(s)
 	h.count.Connects.Inc()
 	s.tell(TellConnected, Disconnect{})
-	s.joinAll(&r, func(res ConnectResult, err error) {
+	s.joinAll(r, func(res ConnectResult, err error) {
 		s.firstPing(r.PingIn)
 		done(res, err)
 	})
@@ -167,7 +200,9 @@ func (h *Hub) identify(r *ConnectRequest) (*channel.Identity, error) {
 func (s *Session) connectResult() ConnectResult {
 	cfg := &s.shard.hub.cfg
 	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: !s.oneWay}
-	r.ExpireIn = s.expiresIn(s.expireAt)
+	if !s.prolonged() {
+		r.ExpireIn = s.expiresIn(s.expireAt)
+	}
 	r.Expires = r.ExpireIn > 0
 	return r
 }
@@ -321,6 +356,7 @@ func (s *Session) end(d Disconnect) {
 		s.shard.hub.emulated.remove(s)
 	}
 	delete(s.shard.joining, s)
+	delete(s.shard.backings, s)
 	delete(s.shard.unsent, s)
 	s.out = nil // not kept for re-use: it may hold frames
 	s.shard.hub.count.Disconnects.Of(d.Code).Inc()
@@ -363,15 +399,17 @@ func (s *Session) arm() {
 	earlier(s.deadline())
 	earlier(s.pongBy)
 	earlier(s.nextPing)
+	earlier(s.refreshAt())
 	for _, sub := range s.subs {
 		earlier(sub.deadline())
+		earlier(sub.refreshAt())
 	}
 	s.shard.wheel.arm(s, due)
 }
 
 // deadline is when the session has to end; 0: never.
 func (s *Session) deadline() int64 {
-	if s.connected && s.expireAt > 0 {
+	if s.connected && s.expireAt > 0 && (!s.vouched || s.shard.hub.asked.refresh) {
 		return s.expireAt + expiredGrace.Milliseconds()
 	}
 	return s.expireAt
@@ -395,6 +433,7 @@ func (s *Session) onTimer() {
 		return
 	}
 	s.expireSubscriptions(now)
+	s.refreshDue(now)
 	if s.nextPing > 0 && now >= s.nextPing {
 		cfg := &s.shard.hub.cfg
 		s.nextPing = inRounds(now+cfg.PingInterval.Milliseconds(), cfg.PingInterval)

@@ -26,6 +26,7 @@ type Shard struct {
 	wheel     *wheel
 	watches   map[*Session][]*subscription // who asked to be told of users
 	joining   map[*Session]*joining        // whose connect is not answered yet
+	backings  map[*Session]*backing        // what backends are told of them
 	unsent    map[*Session][]func()        // what waits for an outbox to be empty
 	dirty     []*Session                   // sessions with something to write when the turn ends
 	active    []*topic                     // topics with a fan-out under way

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"errors"
+
 	"github.com/google/uuid"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -39,6 +41,8 @@ const (
 	flagGone                             // is in no table any more
 	flagQuiet                            // others are not told that it comes and goes
 	flagTold                             // a backend is told that it has begun
+	flagHooked                           // the backend has allowed it
+	flagAsking                           // the backend is asked whether it goes on
 )
 
 // readBuffer keeps what arrives live while history is being read.
@@ -52,8 +56,8 @@ type readBuffer struct {
 func (sub *subscription) positioned() bool { return sub.flags&flagPositioned != 0 }
 
 func (sub *subscription) deadline() int64 {
-	if sub.expireAt == 0 {
-		return 0
+	if sub.expireAt == 0 || sub.flags&flagHooked != 0 && !sub.isAskedAbout() {
+		return sub.expireAt
 	}
 	return sub.expireAt + expiredGrace.Milliseconds()
 }
@@ -169,9 +173,20 @@ func (sub *subscription) live(after uint64) {
 // live publication is sent. Errors: ErrUnknownChannel, ErrBadRequest,
 // ErrAlreadySubscribed, ErrLimitExceeded, ErrPermissionDenied,
 // channel.ErrTokenInvalid, channel.ErrTokenExpired, ErrBusy, ErrNotAvailable (a
-// filter where none is allowed).
+// filter where none is allowed); of the subscribe hook *BackendError, ErrExpired and
+// ErrNoAnswer.
 func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error)) {
 	sub, err := s.admit(&r)
+	if errors.Is(err, errAsk) {
+		s.askSubscribe(&r, func(sub *subscription, err error) {
+			if err != nil {
+				done(SubscribeResult{}, err)
+				return
+			}
+			s.register(sub, r.Channel, &r, done)
+		})
+		return
+	}
 	if err != nil {
 		done(SubscribeResult{}, err)
 		return
@@ -247,8 +262,11 @@ func (sub *subscription) result(r *SubscribeRequest) SubscribeResult {
 		Recoverable:   sub.flags&flagRecoverable != 0,
 		WasRecovering: r.Recover,
 		Delta:         sub.variant.hasDelta(),
+		Data:          r.reply,
 	}
-	res.ExpireIn = sub.session.expiresIn(sub.expireAt)
+	if !sub.prolonged() {
+		res.ExpireIn = sub.session.expiresIn(sub.expireAt)
+	}
 	return res
 }
 
@@ -325,6 +343,9 @@ func (s *Session) find(name string) *subscription {
 // Unsubscribe ends a subscription. Unsubscribing from a channel that the session
 // has no subscription on does nothing.
 func (s *Session) Unsubscribe(name string) {
+	if b := s.shard.backings[s]; b != nil {
+		delete(b.subscribing, name)
+	}
 	if sub := s.find(name); sub != nil {
 		s.removeSubscription(sub)
 	}
@@ -383,7 +404,7 @@ func (s *Session) SubRefresh(name, token string, done func(expireIn uint32, err 
 	}
 	grant, err := s.shard.hub.cfg.Auth.Subscription(token)
 	if err == nil {
-		err = s.decide(channel.Subscribe, name, sub.options, grant)
+		err = s.decide(channel.Subscribe, name, sub.options, grant, channel.Unasked)
 	}
 	if err != nil {
 		done(0, err)
@@ -391,5 +412,9 @@ func (s *Session) SubRefresh(name, token string, done func(expireIn uint32, err 
 	}
 	sub.expireAt = unixMilli(grant.ExpireAt)
 	s.arm()
+	if sub.prolonged() {
+		done(0, nil)
+		return
+	}
 	done(s.expiresIn(sub.expireAt), nil)
 }

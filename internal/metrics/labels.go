@@ -135,12 +135,13 @@ const (
 	RefuseAdminPassword     RefusalReason = "admin_password" // wrong
 	RefuseAdminGuess        RefusalReason = "admin_guess"    // too many wrong passwords from one address
 	RefuseCSRF              RefusalReason = "csrf"           // what another site may have asked for
+	RefuseHook              RefusalReason = "hook"           // the connect hook said no or nothing, or a hook ended the session
 )
 
 func allRefusalReasons() []RefusalReason {
 	return []RefusalReason{
 		RefuseToken, RefuseOrigin, RefuseAPIKey, RefusePermission, RefuseHandshake, RefuseConnectionLimit,
-		RefuseSubscriptionLimit, RefuseMemberLimit, RefusePublicationSize, RefuseShutdown,
+		RefuseSubscriptionLimit, RefuseMemberLimit, RefusePublicationSize, RefuseShutdown, RefuseHook,
 		RefuseProxyHeader, RefuseAdminPassword, RefuseAdminGuess, RefuseCSRF,
 	}
 }

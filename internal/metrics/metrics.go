@@ -21,6 +21,7 @@ type Metrics struct {
 	Refusals
 	Server
 	Store
+	Asks
 
 	registry *prometheus.Registry
 	apiTimes map[string]Histogram
@@ -87,6 +88,7 @@ func New(version string) *Metrics {
 	m.newRefusals(f)
 	m.newStore(f)
 	m.newAudit(f)
+	m.newAsks(f)
 	build := f.add(prometheus.GaugeValue, "build_info", "Always 1; the labels tell what runs.", "version", "go_version")
 	build.gauge(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(f, collectors.NewGoCollector(),

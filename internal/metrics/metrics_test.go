@@ -141,6 +141,10 @@ func TestAllReasonsAtZero(t *testing.T) {
 	for _, c := range allAPICalls() {
 		expect(fmt.Sprintf(`fanfare_api_requests_total{method="%s",status="%d"}`, c.Method, c.Status))
 	}
+	for _, c := range allHookCalls() {
+		expect(fmt.Sprintf(`fanfare_hook_calls_total{hook="%s",outcome="%s"}`, c.Hook, c.Outcome))
+	}
+	expect(`fanfare_hook_breaker_state{hook="connect"}`)
 	expect(`fanfare_sessions{protocol="centrifuge",transport="websocket"}`)
 	expect(`fanfare_publish_duration_seconds_count`)
 	expect(`fanfare_store_read_only`)

@@ -12,7 +12,7 @@ type edge struct {
 }
 
 // outer are the packages that only app puts together.
-var outer = []string{"internal/api/...", "internal/admin", "internal/transport/...", "internal/protocol/...", "internal/webhook"}
+var outer = []string{"internal/api/...", "internal/admin", "internal/transport/...", "internal/protocol/...", "internal/webhook", "internal/hook"}
 
 // edges are the forbidden imports; ARCHITECTURE.md says what is allowed.
 var edges = []edge{
@@ -44,6 +44,7 @@ var edges = []edge{
 	{from: "internal/api", to: []string{"internal/transport/...", "internal/protocol/...", "internal/admin", "internal/store", "internal/engine/*"}, why: "the API asks the hub, as a protocol does"},
 	{from: "internal/api/pusherapi", to: []string{"internal/transport/...", "internal/protocol/centrifuge", "internal/protocol/plain", "internal/admin", "internal/api", "internal/store", "internal/engine/*"}, why: "the API asks the hub; of the protocols it knows its own, whose names and signatures it shares"},
 	{from: "internal/webhook", to: []string{"internal/transport/...", "internal/protocol/...", "internal/api/...", "internal/admin", "internal/store", "internal/engine/*"}, why: "webhooks tell what they are told; their queue is the engine's contract"},
+	{from: "internal/hook", to: []string{"internal/transport/...", "internal/protocol/...", "internal/api/...", "internal/admin", "internal/webhook", "internal/store", "internal/engine/*"}, why: "a hook answers the hub; who asked, and through what, is the hub's knowledge"},
 	{from: "internal/admin", to: []string{"internal/transport/...", "internal/protocol/...", "internal/store", "internal/engine/*"}, why: "the page shows what the hub tells it"},
 
 	{from: "internal/auth", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/metrics", "net/http"}, outer...), why: "auth turns a token into an Identity and knows nothing else"},

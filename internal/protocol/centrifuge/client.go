@@ -15,6 +15,7 @@ type session interface {
 	subscriber
 	questions
 	Publish(p hub.ClientPublish, done func(engine.PublishResult, error))
+	RPC(r hub.RPC, done func(hub.RPCResult, error))
 }
 
 type wire interface {

@@ -17,17 +17,17 @@ type errorCode struct {
 
 // The errors of the protocol.
 var (
-	errInternal          = &errorCode{100, "internal server error", true, "Something failed in the server; its log says what. Also while it shuts down."}
+	errInternal          = &errorCode{100, "internal server error", true, "Something failed in the server; its log says what. Also while it shuts down, and when a backend that has to be asked does not answer."}
 	errUnauthorized      = &errorCode{101, "unauthorized", false, "A connection without a token, where anonymous clients are not allowed."}
 	errUnknownChannel    = &errorCode{102, "unknown channel", false, "The channel's namespace is not defined."}
 	errPermissionDenied  = &errorCode{103, "permission denied", false, "Neither a token nor an option of the namespace allows it, the subscription token is invalid, or there is no subscription to refresh."}
-	errMethodNotFound    = &errorCode{104, "method not found", false, "A backend knows no such RPC method. Not sent yet."}
+	errMethodNotFound    = &errorCode{104, "method not found", false, "A backend knows no such RPC method. Sent when it says so."}
 	errAlreadySubscribed = &errorCode{105, "already subscribed", false, "The connection has a subscription to this channel."}
 	errLimitExceeded     = &errorCode{106, "limit exceeded", false, "Too many subscriptions on one connection, a publication that is too large, or a presence list that is too long to send."}
 	errBadRequest        = &errorCode{107, "bad request", false, "A field is missing or out of its range, or no channel can have this name."}
-	errNotAvailable      = &errorCode{108, "not available", false, "The namespace has no history, no presence or no tags filter, or the server does not offer this: RPC, map and shared poll subscriptions."}
+	errNotAvailable      = &errorCode{108, "not available", false, "The namespace has no history, no presence or no tags filter, there is no backend to answer an RPC, or the server does not offer this: map and shared poll subscriptions."}
 	errTokenExpired      = &errorCode{109, "token expired", false, "The connection or subscription token has expired. The client gets a new one and tries again."}
-	errExpired           = &errorCode{110, "expired", false, "The connection has expired, without a token. Not sent yet."}
+	errExpired           = &errorCode{110, "expired", false, "What a backend has allowed had expired when it answered."}
 	errTooManyRequests   = &errorCode{111, "too many requests", true, "No room: publications come faster than they can be stored, or the disk is full. Nothing was stored and nothing delivered."}
 	errUnrecoverable     = &errorCode{112, "unrecoverable position", false, "The position is of another epoch or above the channel's top, or a subscribe that insisted on recovery could not be recovered."}
 	errConcurrentPaging  = &errorCode{113, "concurrent pagination", true, "Another page of the same map is being read. Not sent: maps are not offered."}
@@ -66,6 +66,8 @@ var errorTable = []struct {
 	{hub.ErrUnrecoverable, errUnrecoverable},
 	{hub.ErrShutdown, errInternal},
 	{channel.ErrTokenKeys, errInternal}, // temporary: clients try again
+	{hub.ErrNoAnswer, errInternal},      // likewise
+	{hub.ErrExpired, errExpired},
 }
 
 // errorFor names an error; nil: it has no name, and its text belongs into the log.
@@ -76,6 +78,15 @@ func errorFor(err error) *errorCode {
 		}
 	}
 	return nil
+}
+
+// backendError is an error in a backend's own words; nil: it is none.
+func backendError(err error) *errorCode {
+	var said *hub.BackendError
+	if !errors.As(err, &said) {
+		return nil
+	}
+	return &errorCode{code: said.Code, message: said.Message, temporary: said.Temporary}
 }
 
 // ending is a disconnect or unsubscribe code for docs/codes.md.
@@ -110,7 +121,7 @@ func disconnectCodes() []ending {
 		disconnected(hub.DisconnectConnectionLimit, "Too many connections. Not sent yet."),
 		disconnected(hub.DisconnectChannelLimit, "A backend subscribed the connection to more channels than it may have."),
 		disconnected(hub.DisconnectInappropriate, "The client's encoding cannot carry a message. Not sent yet."),
-		disconnected(hub.DisconnectPermissionDenied, "A unidirectional client without a token, where anonymous clients are not allowed."),
+		disconnected(hub.DisconnectPermissionDenied, "A unidirectional client without a token, where anonymous clients are not allowed or a backend refused it."),
 		disconnected(hub.DisconnectNotAvailable, "The server does not offer what the client asked for. Not sent yet."),
 		disconnected(hub.DisconnectTooManyErrors, "Too many of the client's commands failed. Not sent yet."),
 	}

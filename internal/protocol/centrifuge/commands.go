@@ -37,7 +37,10 @@ func (c *client) do(method string, cmd *protocol.Command) error {
 		return c.refresh(cmd.Id, cmd.Refresh)
 	case methodSubRefresh:
 		return c.subRefresh(cmd.Id, cmd.SubRefresh)
-	case methodRPC, methodPing:
+	case methodRPC:
+		c.rpc(cmd.Id, cmd.Rpc)
+		return nil
+	case methodPing:
 		return c.reject(method, cmd.Id, errNotAvailable)
 	case methodSend:
 		c.proto.cfg.Count(methodSend, 0)
@@ -77,6 +80,9 @@ func (c *client) fail(method string, id uint32, err error) {
 	}
 	code := errorFor(err)
 	if code == nil {
+		code = backendError(err)
+	}
+	if code == nil {
 		c.proto.cfg.Log.Error("client command failed", "method", method, "error", err)
 		code = errInternal
 	}
@@ -108,7 +114,7 @@ func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
 		return errSecondConnect
 	}
 	c.stage = stageConnecting
-	c.s.Connect(connectRequest(r), func(res hub.ConnectResult, err error) {
+	c.s.Connect(connectRequest(c.proto, r), func(res hub.ConnectResult, err error) {
 		c.stage = stageLive
 		if err != nil {
 			c.stage, c.held = stageFailed, nil
@@ -127,8 +133,9 @@ func (c *client) connect(id uint32, r *protocol.ConnectRequest) error {
 	return nil
 }
 
-func connectRequest(r *protocol.ConnectRequest) hub.ConnectRequest {
-	req := hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version}
+func connectRequest(p *Protocol, r *protocol.ConnectRequest) hub.ConnectRequest {
+	req := hub.ConnectRequest{Token: r.Token, Name: r.Name, Version: r.Version, Headers: r.Headers}
+	req.Data, req.Binary = p.payload(r.Data)
 	if len(r.Subs) > 0 {
 		req.Subs = make(map[string]hub.SubscribeRequest, len(r.Subs))
 	}
@@ -138,6 +145,14 @@ func connectRequest(r *protocol.ConnectRequest) hub.ConnectRequest {
 		}
 	}
 	return req
+}
+
+// payload is data for a backend.
+func (p *Protocol) payload(data []byte) (kept []byte, binary bool) {
+	if len(data) == 0 {
+		return nil, false
+	}
+	return p.codec.payload(data, p.cfg.MaxDepth)
 }
 
 // subscribeRequest is what a client says of a subscription, without its channel
@@ -153,7 +168,7 @@ func connectResult(p *Protocol, s session, res *hub.ConnectResult) *protocol.Con
 	secret, node := s.Emulation()
 	result := &protocol.ConnectResult{
 		Client: res.Client, Version: p.cfg.Version, Expires: res.Expires, Ttl: res.ExpireIn,
-		Ping: res.Ping, Pong: res.Pong, Session: secret, Node: node,
+		Ping: res.Ping, Pong: res.Pong, Session: secret, Node: node, Data: res.Data,
 	}
 	if len(res.Subs) > 0 {
 		result.Subs = make(map[string]*protocol.SubscribeResult, len(res.Subs))
@@ -195,6 +210,7 @@ func (c *client) subscribe(id uint32, r *protocol.SubscribeRequest) error {
 	}
 	req := subscribeRequest(r)
 	req.Channel, req.Filter = r.Channel, filter
+	req.Data, req.Binary = c.proto.payload(r.Data)
 	mustRecover := r.Flag&flagRejectUnrecovered != 0
 	c.s.Subscribe(req, func(res hub.SubscribeResult, err error) {
 		if err == nil && mustRecover && res.Recoverable && res.WasRecovering && !res.Recovered {
@@ -259,6 +275,17 @@ func (c *client) publish(id uint32, r *protocol.PublishRequest) error {
 		c.proto.cfg.Count(methodPublish, 0)
 	})
 	return nil
+}
+
+func (c *client) rpc(id uint32, r *protocol.RPCRequest) {
+	req := hub.RPC{Method: r.Method}
+	req.Data, req.Binary = c.proto.payload(r.Data)
+	c.s.RPC(req, func(res hub.RPCResult, err error) {
+		c.reply(methodRPC, id, err, func(b []byte) []byte {
+			data := c.proto.codec.data(&engine.Publication{Data: res.Data, Binary: res.Binary})
+			return c.proto.codec.reply(b, &protocol.Reply{Id: id, Rpc: &protocol.RPCResult{Data: data}})
+		})
+	})
 }
 
 func (c *client) history(id uint32, r *protocol.HistoryRequest) error {

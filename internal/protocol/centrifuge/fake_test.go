@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -28,6 +29,7 @@ type fakeSession struct {
 	history  engine.HistoryResult
 	members  engine.Members
 	expireIn uint32
+	rpc      hub.RPCResult // without Data: there is no backend
 	publish  []hub.ClientPublish
 	secret   string // of an emulated session
 	node     string
@@ -103,6 +105,15 @@ func (f *fakeSession) Subscribe(r hub.SubscribeRequest, done func(hub.SubscribeR
 	res := f.sub
 	res.Channel, res.WasRecovering, res.Since = r.Channel, r.Recover, r.Since.Offset
 	answer(f, methodSubscribe, res, done)
+}
+
+func (f *fakeSession) RPC(r hub.RPC, done func(hub.RPCResult, error)) {
+	f.note("%s", strings.TrimSpace(fmt.Sprintf("rpc %q %s", r.Method, r.Data)))
+	err := f.errs[methodRPC]
+	if err == nil && f.rpc.Data == nil {
+		err = hub.ErrNotAvailable
+	}
+	done(f.rpc, err)
 }
 
 func (f *fakeSession) Unsubscribe(name string) { f.note("unsubscribe %q", name) }

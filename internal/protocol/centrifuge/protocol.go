@@ -42,7 +42,7 @@ package centrifuge
 //
 // # Commands
 //
-//	connect         token, name, version → client, version, ping (seconds), pong, expires, ttl (seconds);
+//	connect         token, data, headers, name, version → client, data, version, ping (seconds), pong, expires, ttl (seconds);
 //	                where commands come in requests of their own also session (a secret) and node;
 //	                subs {channel: recover, epoch, offset} → subs {channel: as of subscribe}
 //	subscribe       channel, token, recover, epoch, offset, positioned, recoverable, join_leave, flag, delta, tf
@@ -54,7 +54,7 @@ package centrifuge
 //	presence_stats  channel → num_clients, num_users
 //	refresh         token → client, version, expires, ttl
 //	sub_refresh     channel, token → expires, ttl
-//	rpc             method, data → error 108: there is no backend to call
+//	rpc             method, data → data of the backend; error 108 where there is none
 //	send            data → nothing, ever; accepted and dropped: there is no backend to hand it to
 //	ping            → error 108; liveness is the server's ping
 //
@@ -67,8 +67,13 @@ package centrifuge
 // publications move it from there; any other carries the channel's top. What does
 // not fit the reply follows as pub pushes, before any live one. With bit
 // 1 of flag the client wants error 112 in place of a subscription that could not
-// be recovered. Bit 0 (short channel ids) and connect's data are not granted,
-// which their absence from the reply tells the client.
+// be recovered. Bit 0 (short channel ids) is not granted, which its absence from the
+// reply tells the client.
+//
+// A backend may be asked about connect, subscribe, publish and rpc: data goes to it and
+// comes from it, its errors (any code and message) are replies, its disconnects close
+// frames. expires and ttl are not told where the backend is asked for more time, and
+// not the client.
 //
 // delta "fossil" asks for publications as changes (see delta.go), where the
 // namespace allows it: each pub with delta: true is to be applied to the data of

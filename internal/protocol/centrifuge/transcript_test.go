@@ -212,6 +212,11 @@ func (p *play) direct(words []string) {
 		if f.errs[words[1]] = named[words[2]]; f.errs[words[1]] == nil {
 			p.errorf("no error is named %s", words[2])
 		}
+	case "refuse": // METHOD CODE MESSAGE
+		code, _ := strconv.Atoi(words[2])
+		f.errs[words[1]] = &hub.BackendError{Code: uint32(code), Message: strings.Join(words[3:], " ")}
+	case "answer": // RPCs: DATA
+		f.rpc.Data = []byte(words[1])
 	case "hold": // answers wait
 		f.holding = true
 	case "release":

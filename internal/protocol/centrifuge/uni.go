@@ -31,7 +31,7 @@ func (l *listener) receive(msg []byte) {
 		l.s.Disconnect(hub.DisconnectBadRequest)
 		return
 	}
-	request := connectRequest(&r)
+	request := connectRequest(l.proto, &r)
 	request.OneWay, request.Ask = true, true
 	for name, sub := range request.Subs {
 		sub.Delta = "" // plain clients hold no base to change
@@ -46,7 +46,7 @@ func (l *listener) receive(msg []byte) {
 		l.send(func(b []byte) []byte {
 			return l.proto.codec.push(b, &protocol.Push{Connect: &protocol.Connect{
 				Client: result.Client, Version: result.Version, Subs: result.Subs,
-				Expires: result.Expires, Ttl: result.Ttl, Ping: result.Ping,
+				Expires: result.Expires, Ttl: result.Ttl, Ping: result.Ping, Data: result.Data,
 			}})
 		})
 		l.proto.cfg.Count(methodConnect, 0)
@@ -79,7 +79,12 @@ func decodeConnect(msg []byte, maxDepth int, r *protocol.ConnectRequest) error {
 // sent.
 func (l *listener) refuse(err error) {
 	d := hub.DisconnectServerError
+	said := backendError(err)
 	switch {
+	case said != nil && !said.temporary:
+		d = hub.DisconnectPermissionDenied
+	case errors.Is(err, hub.ErrExpired):
+		d = hub.DisconnectExpired
 	case errors.Is(err, channel.ErrTokenInvalid):
 		d = hub.DisconnectInvalidToken
 	case isExpired(err):
@@ -87,7 +92,11 @@ func (l *listener) refuse(err error) {
 	case errors.Is(err, hub.ErrUnauthorized):
 		d = hub.DisconnectPermissionDenied
 	}
-	if code := errorFor(err); code != nil {
+	code := errorFor(err)
+	if code == nil {
+		code = said
+	}
+	if code != nil {
 		l.proto.cfg.Count(methodConnect, code.code)
 	} else {
 		l.proto.cfg.Count(methodConnect, errInternal.code)

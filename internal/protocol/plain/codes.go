@@ -2,6 +2,7 @@ package plain
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -23,6 +24,7 @@ var errorTable = []struct {
 	{hub.ErrAlreadySubscribed, 107, "subscribed already"},
 	{hub.ErrBadRequest, 107, "bad request: no channel can have this name"},
 	{hub.ErrBusy, 111, "too many requests"},
+	{hub.ErrExpired, 109, "expired"},
 }
 
 // refusal is why a request gets no session. channel is "" when it is about none.
@@ -34,10 +36,24 @@ func refusal(err error, name string) hub.Disconnect {
 			break
 		}
 	}
+	var said *hub.BackendError
+	if errors.As(err, &said) && !said.Temporary {
+		d = hub.Disconnect{Code: said.Code, Reason: cut(said.Message)}
+	}
 	if name != "" {
 		d.Reason += ": " + name
 	}
 	return d
+}
+
+// maxSaid bounds what of a backend's message fits a reason beside a channel, in bytes.
+const maxSaid = 64
+
+func cut(text string) string {
+	for len(text) > maxSaid || !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	return text
 }
 
 var noChannels = hub.Disconnect{Code: 107, Reason: "channel: name one at least, as in ?channel=news"}

@@ -88,6 +88,8 @@ var refusals = []struct {
 	{hub.ErrBusy, refusal{"Unavailable", "too busy; try again", 503, 111}},
 	{hub.ErrReadOnly, refusal{"Unavailable", "too busy; try again", 503, 111}},
 	{channel.ErrTokenKeys, refusal{"Unavailable", "the keys of tokens are being fetched; try again", 503, 100}},
+	{hub.ErrExpired, refusal{"AuthError", "the channel is not open to this client", 403, 103}},
+	{hub.ErrNoAnswer, refusal{"Unavailable", "the backend has not answered; try again", 503, 100}},
 	{hub.ErrShutdown, refusal{"Unavailable", "the server is stopping", 503, 100}},
 }
 
@@ -96,6 +98,10 @@ var refuseInternal = refusal{"ServerError", "internal server error", 500, 100}
 // refusalOf names an error; known is false for one that has no name, whose text
 // belongs into the log.
 func refusalOf(err error) (r refusal, known bool) {
+	var said *hub.BackendError
+	if errors.As(err, &said) {
+		return refusal{"AuthError", said.Message, 403, 103}, true
+	}
 	for i := range refusals {
 		if errors.Is(err, refusals[i].err) {
 			return refusals[i].refusal, true

@@ -44,6 +44,8 @@ type Config struct {
 	// protocol, in a form of its own, the Session's State when it is opened. Its
 	// error is shown to the client.
 	Hello func(*http.Request) (any, error)
+	// Header is what of a request backends are told; nil: nothing.
+	Header func(http.Header) map[string][]string
 	// Emulated sessions are spoken for by requests to Emulation.
 	Emulated bool
 
@@ -161,6 +163,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req.origin = origin
+	if h.cfg.Header != nil {
+		req.hello = hub.Greet(req.hello, h.cfg.Header(r.Header))
+	}
 	if h.handshakes.Add(1) > int64(h.cfg.MaxHandshakes) {
 		h.handshakes.Add(-1)
 		h.handshakeLimit.Inc()

@@ -96,8 +96,15 @@ func statusOf(code uint32) int {
 	case 100, 3004:
 		return http.StatusInternalServerError
 	}
+	if isFinal(code) {
+		return http.StatusForbidden
+	}
 	return http.StatusServiceUnavailable
 }
+
+// isFinal reports a code of a backend that asks the client not to come back: an error
+// of its own, or a disconnect (see hub.Disconnect).
+func isFinal(code uint32) bool { return code >= 400 && code < 2000 || code >= 4500 && code < 5000 }
 
 func isTemporary(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout

@@ -149,7 +149,7 @@ func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier
 	if err != nil {
 		return nil, false, err
 	}
-	hello, err := x.cfg.Hello(r)
+	hello, err := x.hello(r)
 	if err != nil {
 		x.cfg.Hub.Release()
 		return nil, false, err
@@ -157,6 +157,15 @@ func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier
 	c = &carrier{xhr: x, id: id, shard: shard, enc: enc, polls: enc == x.polling, hello: hello, remote: r.RemoteAddr}
 	x.sessions[id] = c
 	return c, true, nil
+}
+
+// hello is what a request tells the protocol and backends.
+func (x *XHR) hello(r *http.Request) (any, error) {
+	hello, err := x.cfg.Hello(r)
+	if err == nil && x.cfg.Header != nil {
+		hello = hub.Greet(hello, x.cfg.Header(r.Header))
+	}
+	return hello, err
 }
 
 func (x *XHR) find(id string) *carrier {

@@ -39,6 +39,8 @@ type Config struct {
 	// Hello is what a request tells the protocol, in a form of the protocol's own:
 	// the Session's State when it is opened. nil: nothing.
 	Hello func(*http.Request) any
+	// Header is what of a request backends are told; nil: nothing.
+	Header func(http.Header) map[string][]string
 
 	MaxMessage    int  // bytes of a message from a client, after inflating; 0: DefaultMaxMessage
 	MaxHandshakes int  // connections that are not yet with their shard; 0: DefaultMaxHandshakes
@@ -175,6 +177,9 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Sha
 	var hello any
 	if h.cfg.Hello != nil {
 		hello = h.cfg.Hello(r)
+	}
+	if h.cfg.Header != nil {
+		hello = hub.Greet(hello, h.cfg.Header(r.Header))
 	}
 	enc := proto.plain
 	if extension != "" {

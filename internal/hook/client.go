@@ -1,0 +1,250 @@
+package hook
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/metrics"
+)
+
+// Defaults of Config.
+const (
+	DefaultTimeout         = 3 * time.Second
+	DefaultMaxConcurrent   = 256
+	DefaultMaxReply        = 256 << 10
+	DefaultBreakerFailures = 20
+	DefaultBreakerPause    = 5 * time.Second
+)
+
+// MaxWaiting bounds the questions of one hook under way and waiting for a place; those
+// beyond are not asked.
+const MaxWaiting = 10_000
+
+// Endpoint is where a hook is asked.
+type Endpoint struct {
+	URL     string
+	Timeout time.Duration // of a question, waiting and retries included; 0: DefaultTimeout
+}
+
+// Config is what a Client is made of. Hooks and HTTP are required.
+type Config struct {
+	Hooks         map[hub.Hook]Endpoint
+	HTTP          *http.Client // see egress; it must follow no redirects
+	Secret        []byte       // signs questions; empty: they are not signed
+	Headers       []string     // of the client's request that are passed on
+	ClientHeaders []string     // of those that a client says in its connect
+
+	MaxConcurrent   int           // questions of one hook under way; 0: DefaultMaxConcurrent
+	MaxReply        int           // bytes of an answer; 0: DefaultMaxReply
+	BreakerFailures int           // in a row that open the breaker of a hook; 0: DefaultBreakerFailures
+	BreakerPause    time.Duration // until one question tries it again; 0: DefaultBreakerPause
+
+	Log     *slog.Logger
+	Metrics *metrics.Metrics
+}
+
+// Client asks a backend; it implements hub.Backend.
+type Client struct {
+	cfg   Config
+	lines map[hub.Hook]*line
+
+	ctx    context.Context // of every call
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup
+}
+
+var _ hub.Backend = (*Client)(nil)
+
+// line is one hook. Each has its own places and breaker, so that a slow one does not
+// hold up the others.
+type line struct {
+	hook    hub.Hook
+	url     string
+	timeout time.Duration
+	breaker breaker
+	places  chan struct{}
+	asking  atomic.Int64 // questions under way and waiting
+	times   metrics.Histogram
+	warned  atomic.Int64 // Unix seconds of the last warning
+	quiet   atomic.Int64 // failures since that were not told
+}
+
+// New makes a Client. Close ends it.
+func New(cfg Config) *Client {
+	cfg.setDefaults()
+	c := &Client{cfg: cfg, lines: make(map[hub.Hook]*line, len(cfg.Hooks))}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	for hook, at := range cfg.Hooks {
+		l := &line{
+			hook: hook, url: at.URL, timeout: at.Timeout, places: make(chan struct{}, cfg.MaxConcurrent),
+			times: cfg.Metrics.HookTimes[string(hook)],
+		}
+		if l.timeout == 0 {
+			l.timeout = DefaultTimeout
+		}
+		l.breaker = breaker{limit: cfg.BreakerFailures, pause: cfg.BreakerPause, state: cfg.Metrics.HookBreaker[string(hook)]}
+		c.lines[hook] = l
+	}
+	return c
+}
+
+func (c *Config) setDefaults() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.New("")
+	}
+	if c.MaxConcurrent == 0 {
+		c.MaxConcurrent = DefaultMaxConcurrent
+	}
+	if c.MaxReply == 0 {
+		c.MaxReply = DefaultMaxReply
+	}
+	if c.BreakerFailures == 0 {
+		c.BreakerFailures = DefaultBreakerFailures
+	}
+	if c.BreakerPause == 0 {
+		c.BreakerPause = DefaultBreakerPause
+	}
+}
+
+// Close ends the questions under way, which count as not answered, and returns when
+// all are.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.calls.Wait()
+	c.cfg.HTTP.CloseIdleConnections()
+}
+
+// Asks implements hub.Backend.
+func (c *Client) Asks(hook hub.Hook) bool { return c.lines[hook] != nil }
+
+// Ask implements hub.Backend. What need not be tried is answered at once, without a
+// goroutine: a backend that is down costs little.
+func (c *Client) Ask(q hub.Question, done func(hub.Answer, error)) {
+	l := c.lines[q.Hook]
+	if l == nil {
+		done(hub.Answer{}, hub.ErrNoAnswer)
+		return
+	}
+	if why := c.admit(l, &q, done); why != "" {
+		c.finish(l, why, nil)
+		done(hub.Answer{}, hub.ErrNoAnswer)
+	}
+}
+
+// admit starts a question, or says why it is not asked.
+func (c *Client) admit(l *line, q *hub.Question, done func(hub.Answer, error)) (why metrics.HookOutcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return metrics.HookStopping
+	case l.asking.Load() >= MaxWaiting:
+		return metrics.HookBusy
+	case !l.breaker.allow(time.Now()):
+		return metrics.HookBreakerOpen
+	}
+	l.asking.Add(1)
+	c.calls.Go(func() {
+		answer, err := c.ask(l, q)
+		l.asking.Add(-1)
+		done(answer, err)
+	})
+	return ""
+}
+
+// ask puts one question, from its place in line to its outcome.
+func (c *Client) ask(l *line, q *hub.Question) (hub.Answer, error) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(c.ctx, l.timeout)
+	defer cancel()
+	defer func() { l.times.Took(time.Since(start)) }()
+	if !c.take(ctx, l) {
+		l.breaker.pass()
+		c.finish(l, metrics.HookBusy, ctx.Err())
+		return hub.Answer{}, hub.ErrNoAnswer
+	}
+	c.cfg.Metrics.HooksOpen.Add(1)
+	body, err := c.call(ctx, l, q)
+	c.cfg.Metrics.HooksOpen.Add(-1)
+	<-l.places
+
+	outcome := outcomeOf(err)
+	if outcome == metrics.HookTimeout && c.ctx.Err() != nil {
+		outcome = metrics.HookStopping
+	}
+	c.judge(l, outcome, err)
+	if err != nil {
+		c.finish(l, outcome, err)
+		return hub.Answer{}, hub.ErrNoAnswer
+	}
+	answer, outcome, err := parse(q.Hook, body)
+	switch outcome {
+	case metrics.HookError, metrics.HookDisconnect:
+		c.finish(l, outcome, nil)
+		return hub.Answer{}, err
+	case metrics.HookOK:
+		c.finish(l, outcome, nil)
+		return answer, nil
+	}
+	c.finish(l, outcome, err)
+	return hub.Answer{}, hub.ErrNoAnswer
+}
+
+// take waits for a place.
+func (c *Client) take(ctx context.Context, l *line) bool {
+	c.cfg.Metrics.HooksWait.Add(1)
+	defer c.cfg.Metrics.HooksWait.Add(-1)
+	select {
+	case l.places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// judge tells the breaker. Only what a backend does not do for anybody counts as its
+// failure: an answer that makes no sense may be what one client has asked for.
+func (c *Client) judge(l *line, outcome metrics.HookOutcome, err error) {
+	switch {
+	case outcome == metrics.HookStopping:
+		l.breaker.pass()
+	case outcome == metrics.HookTimeout, outcome == metrics.HookUnreachable, outcome == metrics.HookBroken, isServerError(err):
+		if l.breaker.failed(time.Now()) {
+			c.cfg.Log.Warn("hook breaker is open", "hook", string(l.hook), "pause", c.cfg.BreakerPause, "error", err)
+		}
+	default:
+		if l.breaker.worked() {
+			c.cfg.Log.Info("hook breaker is closed again", "hook", string(l.hook))
+		}
+	}
+}
+
+// finish counts an outcome. Failures are warned of once in a second for each hook.
+func (c *Client) finish(l *line, outcome metrics.HookOutcome, err error) {
+	c.cfg.Metrics.HookCalls.Of(metrics.HookCall{Hook: string(l.hook), Outcome: outcome}).Inc()
+	switch outcome {
+	case metrics.HookOK, metrics.HookError, metrics.HookDisconnect, metrics.HookStopping:
+		return
+	}
+	now := time.Now().Unix()
+	last := l.warned.Load()
+	if now == last || !l.warned.CompareAndSwap(last, now) {
+		l.quiet.Add(1)
+		return
+	}
+	c.cfg.Log.Warn("hook failed", "hook", string(l.hook), "outcome", string(outcome), "error", err, "not_told", l.quiet.Swap(0))
+}

@@ -1,0 +1,327 @@
+package hook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanfare-push/fanfare/internal/egress"
+	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/metrics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// answered is what done was told.
+type answered struct {
+	answer hub.Answer
+	err    error
+}
+
+// newClient asks one address for every hook.
+func newClient(t *testing.T, url string, change func(*Config)) *Client {
+	t.Helper()
+	cfg := Config{
+		Hooks: map[hub.Hook]Endpoint{}, Metrics: metrics.New(""),
+		HTTP: egress.New(egress.Config{Trusted: []string{"127.0.0.1"}, MaxIdle: 16}),
+	}
+	for _, name := range metrics.Hooks() {
+		cfg.Hooks[hub.Hook(name)] = Endpoint{URL: url, Timeout: 10 * time.Second}
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c := New(cfg)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// serve runs a backend.
+func serve(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s.URL
+}
+
+func asking(c *Client, q hub.Question) <-chan answered {
+	ch := make(chan answered, 1)
+	c.Ask(q, func(a hub.Answer, err error) { ch <- answered{a, err} })
+	return ch
+}
+
+func ask(t *testing.T, c *Client, q hub.Question) (hub.Answer, error) {
+	t.Helper()
+	select {
+	case got := <-asking(c, q):
+		return got.answer, got.err
+	case <-time.After(20 * time.Second):
+		t.Fatal("no answer")
+		panic("unreachable")
+	}
+}
+
+func count(c *Client, hook hub.Hook, o metrics.HookOutcome) uint64 {
+	return c.cfg.Metrics.HookCalls.Of(metrics.HookCall{Hook: string(hook), Outcome: o}).Value()
+}
+
+func TestQuestion(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, "{\"result\": {\"user\": \"56\",\n\"data\": {\"a\": 1}}}")
+	})
+	c := newClient(t, url, func(cfg *Config) {
+		cfg.Secret, cfg.Headers, cfg.ClientHeaders = []byte("s3cret"), []string{"cookie", "X-Both"}, []string{"authorization", "x-both", "X-Fanfare-Hook"}
+	})
+	a, err := ask(t, c, hub.Question{
+		Hook: hub.HookConnect, Client: "c1", Transport: "websocket", Protocol: "json", Encoding: "json", Data: []byte(`{"x":"<"}`),
+		Header:       map[string][]string{"Cookie": {"sid=1"}, "X-Other": {"no"}, "X-Both": {"header"}},
+		ClientHeader: map[string]string{"Authorization": "Bearer x", "X-Both": "client", "Cookie": "sid=2", "X-Fanfare-Hook": "rpc", "Evil": "a\r\nb"},
+	})
+	if err != nil || a.User != "56" || string(a.Data) != `{"a":1}` {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	want := `{"client":"c1","transport":"websocket","protocol":"json","encoding":"json","data":{"x":"<"}}`
+	if strings.TrimSpace(string(body)) != want {
+		t.Errorf("asked %s", body)
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/json", "Cookie": "sid=1", "X-Both": "header", "Authorization": "Bearer x", "X-Other": "",
+		HeaderHook: "connect", "Idempotency-Key": "",
+	} {
+		if got.Header.Get(name) != value {
+			t.Errorf("%s: %q, want %q", name, got.Header.Get(name), value)
+		}
+	}
+	if s := Sign([]byte("s3cret"), got.Header.Get(HeaderTimestamp), hub.HookConnect, body); got.Header.Get(HeaderSignature) != s {
+		t.Errorf("signature %q, want %q", got.Header.Get(HeaderSignature), s)
+	}
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookPublish, Data: []byte{0xff}, Binary: true}); err != nil {
+		t.Error(err)
+	}
+	var q map[string]any
+	if err := json.Unmarshal(body, &q); err != nil || q["b64data"] != "/w==" || q["data"] != nil || q["user"] != "" {
+		t.Errorf("asked %s", body)
+	}
+}
+
+// The example of the documentation.
+func TestSignatureIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "hooks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := Sign([]byte("hooks-example-secret"), "1750000000", hub.HookSubscribe, []byte(`{"client":"c1","channel":"chat:1"}`))
+	if !strings.Contains(string(page), "`"+sign+"`") {
+		t.Errorf("docs/hooks.md does not say %s", sign)
+	}
+}
+
+// A value that cannot be a header never is one.
+func TestClientHeaderThatIsNone(t *testing.T) {
+	h := http.Header{}
+	passOn(h, nil, []string{"Authorization", "Host", "Content-Length"}, &hub.Question{ClientHeader: map[string]string{
+		"Authorization": "a\r\nX-Injected: b", "host": "inside", "CONTENT-LENGTH": "0",
+	}})
+	if len(h) != 0 {
+		t.Errorf("%v", h)
+	}
+}
+
+// How a backend may fail, and what is counted.
+func TestFailures(t *testing.T) {
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		outcome metrics.HookOutcome
+	}{
+		{"status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, metrics.HookStatus},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://10.0.0.1/", http.StatusTemporaryRedirect)
+		}, metrics.HookStatus},
+		{"cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, metrics.HookBroken},
+		{"huge", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2000)) }, metrics.HookTooLarge},
+		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, metrics.HookMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClient(t, serve(t, tt.handler), func(cfg *Config) { cfg.MaxReply = 1000 })
+			if _, err := ask(t, c, hub.Question{Hook: hub.HookPublish}); !errors.Is(err, hub.ErrNoAnswer) {
+				t.Errorf("%v", err)
+			}
+			if n := count(c, hub.HookPublish, tt.outcome); n != 1 {
+				t.Errorf("%s is counted %d times", tt.outcome, n)
+			}
+		})
+	}
+}
+
+func TestSlowBackend(t *testing.T) {
+	asked := make(chan struct{}, 8)
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // then the server sees the client leave
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	c := newClient(t, url, func(cfg *Config) {
+		cfg.Hooks[hub.HookConnect] = Endpoint{URL: url, Timeout: 50 * time.Millisecond}
+		cfg.MaxConcurrent = 1
+	})
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookTimeout) != 1 {
+		t.Errorf("slow: %v", err)
+	}
+	<-asked
+	c.lines[hub.HookConnect].places <- struct{}{} // somebody has the only place
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 1 {
+		t.Errorf("busy: %v", err)
+	}
+	c.lines[hub.HookConnect].asking.Store(MaxWaiting)
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 2 {
+		t.Errorf("a full line: %v", err)
+	}
+	held := asking(c, hub.Question{Hook: hub.HookRPC}) // another hook has places of its own
+	<-asked
+	c.Close() // ends what is under way
+	if got := <-held; !errors.Is(got.err, hub.ErrNoAnswer) || count(c, hub.HookRPC, metrics.HookStopping) != 1 {
+		t.Errorf("%v", got.err)
+	}
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookRPC}); !errors.Is(err, hub.ErrNoAnswer) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// flaky fails to connect so many times.
+type flaky struct {
+	fails atomic.Int64
+	to    string
+}
+
+func (f *flaky) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	if f.fails.Add(-1) >= 0 {
+		return nil, errors.New("connection refused")
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, f.to)
+}
+
+// What has not been sent is sent again; what may have been is not.
+func TestRetries(t *testing.T) {
+	var calls atomic.Int64
+	var cut atomic.Bool
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		if cut.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, `{"result":{}}`)
+	})
+	f := &flaky{to: strings.TrimPrefix(url, "http://")}
+	c := newClient(t, url, func(cfg *Config) { cfg.HTTP = &http.Client{Transport: &http.Transport{DialContext: f.dial}} })
+	f.fails.Store(maxAttempts - 1)
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookPublish}); err != nil || calls.Load() != 1 || c.cfg.Metrics.HookRetries.Value() != maxAttempts-1 {
+		t.Errorf("%v after %d calls and %d retries", err, calls.Load(), c.cfg.Metrics.HookRetries.Value())
+	}
+	cut.Store(true)
+	for _, hook := range []hub.Hook{hub.HookPublish, hub.HookRPC} {
+		calls.Store(0)
+		cut.Store(false)
+		_, _ = ask(t, c, hub.Question{Hook: hook}) // leaves a connection to be used again
+		cut.Store(true)
+		if _, err := ask(t, c, hub.Question{Hook: hook}); !errors.Is(err, hub.ErrNoAnswer) || calls.Load() != 2 {
+			t.Errorf("%s: %v after %d calls", hook, err, calls.Load())
+		}
+	}
+	c.cfg.HTTP.CloseIdleConnections()
+	f.fails.Store(maxAttempts)
+	calls.Store(0)
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookPublish}); !errors.Is(err, hub.ErrNoAnswer) || calls.Load() != 0 || count(c, hub.HookPublish, metrics.HookUnreachable) != 1 {
+		t.Errorf("%v after %d calls", err, calls.Load())
+	}
+}
+
+func TestBreakerOpensForOneHook(t *testing.T) {
+	var calls atomic.Int64
+	var down atomic.Bool
+	down.Store(true)
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_, _ = io.WriteString(w, `{"error":{"code":404,"message":"no"}}`)
+	})
+	c := newClient(t, url, func(cfg *Config) { cfg.BreakerFailures, cfg.BreakerPause = 3, time.Hour })
+	for range 10 {
+		_, _ = ask(t, c, hub.Question{Hook: hub.HookRPC})
+	}
+	if calls.Load() != 3 || count(c, hub.HookRPC, metrics.HookBreakerOpen) != 7 || c.cfg.Metrics.HookBreaker["rpc"].Value() != stateOpen {
+		t.Errorf("asked %d times", calls.Load())
+	}
+	down.Store(false)
+	var said *hub.BackendError
+	if _, err := ask(t, c, hub.Question{Hook: hub.HookSubscribe}); !errors.As(err, &said) || said.Code != 404 {
+		t.Errorf("another hook: %v", err)
+	}
+}
+
+// An answer that makes no sense, or says no in HTTP, keeps the breaker closed: one
+// client could ask for it again and again.
+func TestBreakerStaysClosed(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusNotFound, http.StatusFound} {
+		var calls atomic.Int64
+		c := newClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			calls.Add(1)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "nonsense")
+		}), func(cfg *Config) { cfg.BreakerFailures = 2 })
+		for range 5 {
+			_, _ = ask(t, c, hub.Question{Hook: hub.HookRPC})
+		}
+		if calls.Load() != 5 {
+			t.Errorf("%d: asked %d times", status, calls.Load())
+		}
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	var most, now atomic.Int64
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		now.Add(-1)
+		_, _ = io.WriteString(w, `{"result":{"user":""}}`)
+	})
+	c := newClient(t, url, func(cfg *Config) { cfg.MaxConcurrent = 4 })
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			if got := <-asking(c, hub.Question{Hook: hub.HookConnect}); got.err != nil {
+				t.Error(got.err)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 4 {
+		t.Errorf("%d questions at once", most.Load())
+	}
+	if w, o := c.cfg.Metrics.HooksWait.Value(), c.cfg.Metrics.HooksOpen.Value(); w != 0 || o != 0 {
+		t.Errorf("%d wait, %d are open", w, o)
+	}
+}
