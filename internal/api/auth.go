@@ -30,13 +30,7 @@ func (k *key) checkGiven(given, authorization string) *fault {
 	if !k.set {
 		return final(codePermissionDenied, http.StatusForbidden, "the server API is off: set api.key in the configuration")
 	}
-	if given == "" {
-		scheme, rest, _ := strings.Cut(authorization, " ")
-		if strings.EqualFold(scheme, "apikey") {
-			given = strings.TrimSpace(rest)
-		}
-	}
-	if given == "" {
+	if given = givenKey(given, authorization); given == "" {
 		return final(codeUnauthorized, http.StatusUnauthorized, "give the API key in the header X-API-Key")
 	}
 	sum := sha256.Sum256([]byte(given))
@@ -44,6 +38,18 @@ func (k *key) checkGiven(given, authorization string) *fault {
 		return final(codeUnauthorized, http.StatusUnauthorized, "wrong API key")
 	}
 	return nil
+}
+
+// givenKey is the key that a request brings, in either header.
+func givenKey(given, authorization string) string {
+	if given != "" {
+		return given
+	}
+	scheme, rest, _ := strings.Cut(authorization, " ")
+	if strings.EqualFold(scheme, "apikey") {
+		return strings.TrimSpace(rest)
+	}
+	return ""
 }
 
 // Protect lets only requests with the API key through to next, with the same

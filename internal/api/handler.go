@@ -27,6 +27,7 @@ type Config struct {
 	App      string   // whose channels; "": channel.DefaultApp
 	Limits   Limits   // zero values: defaults
 	Observer Observer // nil: none
+	Allow    Allow    // nil: any number of requests
 }
 
 // Observer is told of every call. status is the HTTP status of its outcome, also
@@ -48,6 +49,7 @@ type Handler struct {
 	hub      hub.API
 	log      *slog.Logger
 	observer Observer
+	allow    Allow
 	methods  map[string]*method
 	buffers  sync.Pool // of *buffers
 }
@@ -55,7 +57,7 @@ type Handler struct {
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer}
+	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, allow: cfg.Allow}
 	if a.app == "" {
 		a.app = channel.DefaultApp
 	}
@@ -124,6 +126,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 		return nil, final(codeBadRequest, http.StatusMethodNotAllowed, "use POST, not "+r.Method)
 	}
 	if f := h.key.check(r); f != nil {
+		return nil, f
+	}
+	if f := h.tooOften(givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))); f != nil {
 		return nil, f
 	}
 	if err := checkHeaders(r); err != nil {

@@ -62,6 +62,7 @@ func (a *App) pusherAPI() http.Handler {
 	return pusherapi.New(pusherapi.Config{
 		ID: a.cfg.App.ID, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret), App: channel.DefaultApp, Log: a.log,
 		MaxData: int(a.cfg.Pusher.MaxEventSize), MaxBody: int(a.cfg.API.MaxBodySize), Count: calls{a.metrics}.APIRequest,
+		Allow: a.requestLimit(),
 	}, a.hub)
 }
 

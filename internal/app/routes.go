@@ -41,7 +41,7 @@ func (a *App) serverAPI() *api.Handler {
 			MaxBody: int(c.MaxBodySize), MaxData: int(a.cfg.PublishMaxDataSize),
 			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
 		},
-		Observer: calls{a.metrics},
+		Observer: calls{a.metrics}, Allow: a.requestLimit(),
 	}, a.hub, a.log)
 }
 

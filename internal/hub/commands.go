@@ -54,9 +54,13 @@ type ClientPublish struct {
 }
 
 // Publish publishes for the client. Errors: ErrUnknownChannel, ErrBadRequest,
-// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly.
+// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly,
+// ErrTooManyRequests.
 func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) {
 	opts, err := s.permitted(channel.Publish, p.Channel)
+	if !s.spend(publishing, 1) { // what is not permitted counts, too
+		err = ErrTooManyRequests
+	}
 	if err != nil {
 		s.shard.hub.count.publishedByClient.count(engine.PublishResult{}, err)
 		done(engine.PublishResult{}, err)
@@ -99,6 +103,10 @@ func (h *Hub) publish(req engine.PublishRequest, count *published, done func(eng
 		return
 	}
 	start := time.Now()
+	if !h.mayPublish(req.Channel.App, start) {
+		answer(engine.PublishResult{}, ErrTooManyRequests)
+		return
+	}
 	cost := int64(publicationCost + len(req.Publication.Data))
 	h.gate.enter(cost, func(err error) {
 		if err != nil {

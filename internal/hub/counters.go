@@ -64,7 +64,7 @@ func (p *published) count(res engine.PublishResult, err error) {
 		p.ok.Inc()
 	case errors.Is(err, ErrLimitExceeded):
 		p.tooLarge.Inc()
-	case errors.Is(err, ErrBusy):
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrTooManyRequests):
 		p.busy.Inc()
 	case errors.Is(err, ErrReadOnly):
 		p.readOnly.Inc()

@@ -49,6 +49,8 @@ type Config struct {
 	RecoveryMax    int           // publications that all pages of one recovery bring
 	HistoryLimit   int           // publications in one page of history
 	HistoryBytes   int           // and their bytes
+
+	Limits Limits
 }
 
 // Node names this process.
@@ -133,6 +135,7 @@ type Hub struct {
 	users    *directory
 	emulated *emulated
 	audience audience
+	limits   *limits
 	shards   []*Shard
 	started  time.Time
 	count    counters
@@ -163,6 +166,7 @@ func New(cfg Config) (*Hub, error) {
 		topics:   newTopics(cfg.Shards),
 		users:    newDirectory(),
 		emulated: newEmulated(),
+		limits:   newLimits(&cfg),
 		started:  time.Now(),
 
 		anonymous: &channel.Identity{App: cfg.App},

@@ -116,7 +116,8 @@ func (s *Session) Alive() bool { return !s.ended }
 
 // Connect makes the session live. Errors: ErrUnauthorized (no token and
 // anonymous clients are not allowed), channel.ErrTokenInvalid,
-// channel.ErrTokenExpired, ErrBadRequest (connected already).
+// channel.ErrTokenExpired, ErrBadRequest (connected already). A session that is
+// one too many of its App (3013) or user (3504) ends.
 func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	h := s.shard.hub
 	if s.connected {
@@ -130,12 +131,15 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 		done(ConnectResult{}, err)
 		return
 	}
-	s.id = uuid.New()
 	s.identity = identity
+	if d, ok := s.mayConnect(); !ok {
+		s.Disconnect(d)
+		return
+	}
+	s.id = uuid.New()
 	s.connected = true
 	s.expireAt = unixMilli(identity.ExpireAt)
 	s.oneWay = r.OneWay
-	h.users.add(s)
 	h.count.Connects.Inc()
 	s.joinAll(&r, func(res ConnectResult, err error) {
 		s.firstPing(r.PingIn)
@@ -237,6 +241,10 @@ func (s *Session) Receive(msg []byte) {
 		return
 	}
 	s.shard.hub.count.ReceivedBytes.Add(uint64(len(msg)))
+	if !s.spendBytes(len(msg)) {
+		s.Disconnect(DisconnectTooManyRequests)
+		return
+	}
 	s.enc.Protocol.Receive(s, msg)
 }
 
@@ -296,7 +304,7 @@ func (s *Session) Closed(err error) {
 	s.shard.forget(s)
 	s.shard.wheel.disarm(s)
 	s.enc.open.Add(-1)
-	s.shard.hub.Release()
+	s.giveBack()
 }
 
 // end takes the session out of every table; harmless when it has ended.
@@ -311,6 +319,7 @@ func (s *Session) end(d Disconnect) {
 	}
 	if s.connected {
 		s.shard.hub.users.remove(s)
+		s.leaveApp()
 	}
 	s.signOut()
 	if s.emulated {
@@ -391,6 +400,7 @@ func (s *Session) onTimer() {
 		return
 	}
 	s.expireSubscriptions(now)
+	s.shard.rest(s)
 	if s.nextPing > 0 && now >= s.nextPing {
 		cfg := &s.shard.hub.cfg
 		s.nextPing = inRounds(now+cfg.PingInterval.Milliseconds(), cfg.PingInterval)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -27,6 +28,8 @@ type Shard struct {
 	watches   map[*Session][]*subscription // who asked to be told of users
 	joining   map[*Session]*joining        // whose connect is not answered yet
 	unsent    map[*Session][]func()        // what waits for an outbox to be empty
+	spending  map[*Session]*spending       // of those that have done something lately
+	peers     map[*Session]netip.Addr      // whose connections are counted
 	dirty     []*Session                   // sessions with something to write when the turn ends
 	active    []*topic                     // topics with a fan-out under way
 	fresh     bool                         // one of them has not had a slice yet

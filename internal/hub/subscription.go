@@ -162,7 +162,7 @@ func (sub *subscription) live(after uint64) {
 // live publication is sent. Errors: ErrUnknownChannel, ErrBadRequest,
 // ErrAlreadySubscribed, ErrLimitExceeded, ErrPermissionDenied,
 // channel.ErrTokenInvalid, channel.ErrTokenExpired, ErrBusy, ErrNotAvailable (a
-// filter where none is allowed).
+// filter where none is allowed), ErrTooManyRequests.
 func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error)) {
 	sub, err := s.admit(&r)
 	if err != nil {

@@ -15,6 +15,7 @@ type session interface {
 	subscriber
 	questions
 	Publish(p hub.ClientPublish, done func(engine.PublishResult, error))
+	MayCall() error
 }
 
 type wire interface {

@@ -37,7 +37,13 @@ func (c *client) do(method string, cmd *protocol.Command) error {
 		return c.refresh(cmd.Id, cmd.Refresh)
 	case methodSubRefresh:
 		return c.subRefresh(cmd.Id, cmd.SubRefresh)
-	case methodRPC, methodPing:
+	case methodRPC:
+		if err := c.s.MayCall(); err != nil {
+			c.fail(method, cmd.Id, err)
+			return nil
+		}
+		return c.reject(method, cmd.Id, errNotAvailable)
+	case methodPing:
 		return c.reject(method, cmd.Id, errNotAvailable)
 	case methodSend:
 		c.proto.cfg.Count(methodSend, 0)

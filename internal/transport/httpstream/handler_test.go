@@ -230,12 +230,12 @@ func TestTooManyAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.cfg.MaxHandshakes = 0
+	h.gate = transport.NewGate(f.hub, 0, f.count)
 	f.listen(h)
 	if r := f.ask(http.MethodPost, "hello", nil); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 		t.Errorf("HTTP %d %v", r.StatusCode, r.Header)
 	}
-	if f.hub.Info().Clients != 0 || h.handshakes.Load() != 0 {
+	if f.hub.Info().Clients != 0 || h.gate.UnderWay() != 0 {
 		t.Error("a place was not given back")
 	}
 }

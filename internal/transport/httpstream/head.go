@@ -51,6 +51,9 @@ func (o *wire) accept() []byte {
 
 func (o *wire) refuse(status int, body []byte) []byte {
 	h := header(jsonType, o.origin)
+	if status == http.StatusTooManyRequests {
+		h["Retry-After"] = []string{"1"}
+	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	return append(o.head(status, h), body...)
 }
@@ -87,7 +90,7 @@ func statusOf(code uint32) int {
 		return http.StatusNotFound
 	case 106, 107, 108, 3501, 3505:
 		return http.StatusBadRequest
-	case 111:
+	case 111, 3013, 3504:
 		return http.StatusTooManyRequests
 	case 112:
 		return http.StatusRequestedRangeNotSatisfiable
