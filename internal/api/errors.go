@@ -32,8 +32,8 @@ type fault struct {
 	code      uint32
 	status    int // HTTP
 	message   string
-	temporary bool   // the same request may succeed later
-	requestID string // connects an internal error with the log
+	temporary bool          // the same request may succeed later
+	requestID string        // connects an internal error with the log
 	after     time.Duration // with temporary: when; 0: soon
 }
 

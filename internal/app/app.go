@@ -97,7 +97,7 @@ func (a *App) build(version string) (err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.server = &http.Server{
-		Handler:           a.front(routes),
+		Handler:           readable(responseTimeout, a.front(routes)),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

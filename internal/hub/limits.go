@@ -55,7 +55,7 @@ type limits struct {
 	connects   *limit.Set[netip.Addr]
 	peers      *limit.Counts[netip.Addr]
 	any        [activities]bool // whether there is a limit at all
-	apps       sync.Map // string: *appUse
+	apps       sync.Map         // string: *appUse
 
 	reports map[metrics.Limit]*limit.Report
 	refused struct{ connection, user [activities]*limit.Report }

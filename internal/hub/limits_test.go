@@ -188,7 +188,8 @@ func (l *limited) connectAs(user string) (*fakeConn, *Disconnect) {
 	l.t.Helper()
 	c := l.dial(nil)
 	on(c.session, func() { c.session.Connect(ConnectRequest{Token: user}, func(ConnectResult, error) {}) })
-	return c, c.end()
+	ended := c.end()
+	return c, ended
 }
 
 func (l *limited) leave(c *fakeConn) {
@@ -330,8 +331,7 @@ func TestConnectsPerIP(t *testing.T) {
 
 // A connection that the node or the user's limit refuses gives back what it took.
 func TestRefusedConnectionsTakeNothing(t *testing.T) {
-	var full *limited
-	full = &limited{}
+	full := &limited{}
 	full.house = newHouse(t, func(c *Config) {
 		c.Limits, c.MaxSessions = Limits{ConnectionsPerIP: 2}, 1
 		c.Log = slog.New(slog.NewTextHandler(full, nil))

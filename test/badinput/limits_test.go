@@ -85,7 +85,11 @@ func TestLimitedCommands(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			f := limited(t, "  "+tt.limit+": 1\n")
+			limits := "  " + tt.limit + ": 1\n"
+			if tt.limit == "publishes_per_app" { // or that of a connection refuses first
+				limits += "  publishes_per_connection: 0\n"
+			}
+			f := limited(t, limits)
 			c, err := wire.Connect(ctx, f.srv.WebSocketURL())
 			if err != nil {
 				t.Fatal(err)
@@ -98,10 +102,13 @@ func TestLimitedCommands(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for i := range many {
-				m, err := c.Reply(ctx, uint32(i+2))
+			for answered := 0; answered < many; { // what is refused is answered first
+				m, err := c.Next(ctx)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if m.ID != 0 {
+					answered++
 				}
 				if m.Error != nil && m.Error.Code == 111 {
 					refused++
@@ -164,7 +171,7 @@ func TestLimitedConnections(t *testing.T) {
 				}
 				c, err := wire.Dial(ctx, f.srv.WebSocketURL(), nil)
 				if err == nil {
-					defer c.Drop()
+					t.Cleanup(c.Drop)
 					continue
 				}
 				var refusal *wire.Refusal
@@ -235,4 +242,101 @@ func TestLimitedAPI(t *testing.T) {
 		t.Errorf("%d let through, %d refused", let, refused)
 	}
 	f.reported(t, "api_requests_per_key", refused)
+}
+
+// What one user has too many of is told in each transport's own terms, and a
+// connection that ends makes room for another.
+func TestLimitedUsers(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	f := limited(t, "  connections_per_user: 1\n")
+	token := f.token(ctx, t, "ann")
+	connect := func() (*wire.Conn, error) {
+		c, err := wire.Dial(ctx, f.srv.WebSocketURL(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Send(ctx, fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, token)); err != nil {
+			return c, err
+		}
+		_, err = c.Reply(ctx, 1)
+		return c, err
+	}
+	first, err := connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := connect()
+	var closed *wire.Closed
+	if !errors.As(err, &closed) || closed.Code != 3504 {
+		t.Errorf("a second connection: %v, want 3504", err)
+	}
+	second.Drop()
+	if f.denied(ctx, t, "/poll?channel=open:x&wait=0s&token="+token) != 1 {
+		t.Error("a poll is not refused")
+	}
+	f.reported(t, "connections_per_user", 2)
+	first.Drop()
+	for { // until the server has seen it
+		c, err := connect()
+		if err == nil {
+			c.Drop()
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("no room after the first has left: %v", err)
+		}
+	}
+}
+
+// token makes a connection token of a user.
+func (f *fixture) token(ctx context.Context, t *testing.T, user string) string {
+	t.Helper()
+	code, printed, err := server.Run(ctx, server.Options{Bin: bin, Dir: t.TempDir(), Env: []string{"FANFARE_APP_SECRET=bad-input-secret"}}, "token", "--user", user)
+	if err != nil || code != 0 {
+		t.Fatalf("token: %d, %v: %s", code, err, printed)
+	}
+	for word := range strings.FieldsSeq(printed) {
+		if strings.Count(word, ".") == 2 && strings.HasPrefix(word, "ey") {
+			return word
+		}
+	}
+	t.Fatalf("no token in %q", printed)
+	return ""
+}
+
+// Whatever carried a session, its address has its place back when it is over.
+func TestLimitedPlacesAreGivenBack(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	f := limited(t, "  connections_per_ip: 1\n")
+	ways := []string{
+		"/connection/uni_sse", "/connection/uni_http_stream", "/connection/sse?cf_connect=%7B%7D", "/sse?channel=open:x",
+		"/poll?channel=open:x&wait=0s", "/poll?channel=nowhere:x", "/connection/websocket",
+	}
+	for range 3 {
+		for _, path := range ways {
+			for f.opens(ctx, t, path) { // until there is room
+				if ctx.Err() != nil {
+					t.Fatalf("%s: the place of the session before is not given back", path)
+				}
+			}
+		}
+	}
+}
+
+// opens asks for a session and leaves it; true: it is refused for now.
+func (f *fixture) opens(ctx context.Context, t *testing.T, path string) bool {
+	t.Helper()
+	if path != "/connection/websocket" {
+		return f.denied(ctx, t, path) == 1
+	}
+	c, err := wire.Connect(ctx, f.srv.WebSocketURL())
+	if err != nil {
+		return true
+	}
+	c.Drop()
+	return false
 }

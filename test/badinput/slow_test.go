@@ -1,7 +1,6 @@
 package badinput
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -15,9 +14,9 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,34 +34,35 @@ const (
 
 // trickle writes before at once, then the bytes of after one by one, over and over,
 // until the server ends the connection; it returns what the server has said.
-func trickle(t *testing.T, addr, before, after string) string {
-	t.Helper()
-	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+func trickle(ctx context.Context, addr, before, after string) (string, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = c.Close() }()
 	if err := c.SetDeadline(time.Now().Add(slowest)); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	said := make(chan string, 1)
+	type answer struct {
+		said string
+		err  error
+	}
+	end := make(chan answer, 1)
 	go func() {
-		all, err := io.ReadAll(c)
-		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-			all = append(all, "STILL OPEN"...)
+		said, err := io.ReadAll(c)
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+			end <- answer{string(said), fmt.Errorf("still open after %s", slowest)}
+			return
 		}
-		said <- string(all)
+		end <- answer{string(said), nil} // that the server resets is an end, too
 	}()
-	_, _ = c.Write([]byte(before)) // when it fails the server has ended the connection
+	_, _ = c.Write([]byte(before)) // fails when the server has ended the connection
 	every := time.NewTicker(dribble)
 	defer every.Stop()
 	for i := 0; ; i++ {
 		select {
-		case all := <-said:
-			if strings.HasSuffix(all, "STILL OPEN") {
-				t.Errorf("after %s the connection is still open", slowest)
-			}
-			return all
+		case a := <-end:
+			return a.said, a.err
 		case <-every.C:
 			_, _ = c.Write([]byte{after[i%len(after)]})
 		}
@@ -90,57 +90,81 @@ func closing(t *testing.T, said string) int {
 	return int(said[i+2])<<8 | int(said[i+3])
 }
 
+// slow is a client and what it must be told.
+type slow struct {
+	name, before, after string
+	tls                 bool
+	status              int // of HTTP; 0: any
+	code                int // of the close frame; 0: none
+}
+
+func slowClients() []slow {
+	post := func(path string) string {
+		return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+	}
+	health := "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+	connect := text(`{"id":1,"connect":{}}`)
+	return []slow{
+		{name: "a request line", after: "GET / HTTP/1.1"},
+		{name: "header fields", before: "GET / HTTP/1.1\r\n", after: "X: y\r\n"},
+		{name: "header fields of a handshake", before: strings.TrimSuffix(upgrade, "\r\n"), after: "X: y\r\n"},
+		{name: "a second request", before: health, after: "GET /health HTTP/1.1", status: 200},
+		{name: "body of a stream", before: post("/connection/http_stream"), after: " ", status: 408},
+		{name: "body of a stream that only listens", before: post("/connection/uni_http_stream"), after: " ", status: 408},
+		{name: "body of an emulated message", before: post("/emulation"), after: " ", status: 408},
+		{name: "connect in a WebSocket", before: upgrade + endless, after: "x", status: 101, code: 3502},
+		{name: "empty fragments in a WebSocket", before: upgrade + "\x01\x80\x00\x00\x00\x00", after: "\x00\x80\x00\x00\x00\x00", status: 101, code: 3502},
+		{name: "a frame after connect", before: upgrade + connect + endless, after: "x", status: 101, code: 3012},
+		{name: "WebSocket pings after connect", before: upgrade + connect, after: "\x89\x80\x00\x00\x00\x00", status: 101, code: 3012},
+		// The head of a record that holds a ClientHello of 16 KiB.
+		{name: "a TLS handshake", before: "\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03", after: "x", tls: true},
+	}
+}
+
+// All of them wait beside each other, and the server is well afterwards.
 func TestSlowClients(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(serverConfig, "connect_timeout: 1s", "connect_timeout: 1s\n  ping_interval: 1s\n  pong_timeout: 500ms", 1)
+	plain := slowServer(t, t.TempDir(), config)
+	dir := t.TempDir()
+	certificate(t, dir)
+	encrypted := slowServer(t, dir, config+fmt.Sprintf("tls:\n  cert_file: %q\n  key_file: %q\n", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")))
+	clients := slowClients()
+	said, errs := make([]string, len(clients)), make([]error, len(clients))
+	var all sync.WaitGroup
+	for i, c := range clients {
+		addr := plain.Addr()
+		if c.tls {
+			addr = encrypted.Addr()
+		}
+		all.Go(func() { said[i], errs[i] = trickle(t.Context(), addr, c.before, c.after) })
+	}
+	all.Wait()
+	for i, c := range clients {
+		t.Run(c.name, func(t *testing.T) {
+			if errs[i] != nil {
+				t.Fatal(errs[i])
+			}
+			if c.status != 0 && !strings.HasPrefix(said[i], fmt.Sprintf("HTTP/1.1 %d ", c.status)) {
+				t.Errorf("%.200q, want HTTP %d", said[i], c.status)
+			}
+			if c.code != 0 && closing(t, said[i]) != c.code {
+				t.Errorf("closed with %d, want %d", closing(t, said[i]), c.code)
+			}
+		})
+	}
+}
+
+func slowServer(t *testing.T, dir, config string) *server.Server {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	srv, err := server.Start(ctx, server.Options{Bin: bin, Dir: t.TempDir(), Config: config, APIKey: apiKey})
+	srv, err := server.Start(ctx, server.Options{Bin: bin, Dir: dir, Config: config, APIKey: apiKey})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, srv) }) // after what runs in parallel
-	post := func(path, contentType string) string {
-		return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: " + contentType + "\r\nContent-Length: 100000\r\n\r\n"
-	}
-	status := func(want string) func(*testing.T, string) {
-		return func(t *testing.T, said string) {
-			t.Helper()
-			if !strings.HasPrefix(said, "HTTP/1.1 "+want) {
-				t.Errorf("%.200q, want HTTP %s", said, want)
-			}
-		}
-	}
-	code := func(want int) func(*testing.T, string) {
-		return func(t *testing.T, said string) {
-			t.Helper()
-			if got := closing(t, said); got != want {
-				t.Errorf("closed with %d, want %d", got, want)
-			}
-		}
-	}
-	ended := func(*testing.T, string) {}
-	tests := []struct {
-		name, before, after string
-		check               func(t *testing.T, said string)
-	}{
-		{"nothing but a connection", "", "\r\n", ended},
-		{"a request line", "", "GET / HTTP/1.1", ended},
-		{"header fields", "GET / HTTP/1.1\r\n", "X: y\r\n", ended},
-		{"header fields of a handshake", strings.TrimSuffix(upgrade, "\r\n"), "X: y\r\n", ended},
-		{"body of a stream", post("/connection/http_stream", "application/json"), " ", status("408")},
-		{"body of a stream that only listens", post("/connection/uni_http_stream", "application/json"), " ", status("408")},
-		{"body of an emulated message", post("/emulation", "application/json"), " ", status("408")},
-		{"connect in a WebSocket", upgrade + endless, "x", code(3502)},
-		{"empty fragments in a WebSocket", upgrade + "\x01\x80\x00\x00\x00\x00", "\x00\x80\x00\x00\x00\x00", code(3502)},
-		{"a frame after connect", upgrade + text(`{"id":1,"connect":{}}`) + endless, "x", code(3012)},
-		{"WebSocket pings after connect", upgrade + text(`{"id":1,"connect":{}}`), "\x89\x80\x00\x00\x00\x00", code(3012)},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { // they wait beside each other
-			t.Parallel()
-			tt.check(t, trickle(t, srv.Addr(), tt.before, tt.after))
-		})
-	}
+	t.Cleanup(func() { stop(t, srv) })
+	return srv
 }
 
 // stop ends a server, which must be well.
@@ -153,25 +177,7 @@ func stop(t *testing.T, srv *server.Server) {
 	}
 }
 
-// A TLS handshake has to come to its end, too.
-func TestSlowTLS(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	certificate(t, dir)
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	srv, err := server.Start(ctx, server.Options{
-		Bin: bin, Dir: dir, APIKey: apiKey,
-		Config: serverConfig + fmt.Sprintf("tls:\n  cert_file: %q\n  key_file: %q\n", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop(t, srv)
-	// The head of a record that holds a ClientHello of 16 KiB.
-	trickle(t, srv.Addr(), "\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03", "x")
-}
-
+// certificate writes one and its key.
 func certificate(t *testing.T, dir string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -198,22 +204,5 @@ func certificate(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(dir, name), b.String())
-	}
-}
-
-// A connection that has been answered is kept for a next request, and closed when
-// none comes whole.
-func TestSlowSecondRequest(t *testing.T) {
-	t.Parallel()
-	f := limited(t, "")
-	first := "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-	said := trickle(t, f.srv.Addr(), first, "GET /health HTTP/1.1")
-	res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(said)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		t.Errorf("HTTP %d", res.StatusCode)
 	}
 }

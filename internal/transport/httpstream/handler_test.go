@@ -281,7 +281,7 @@ func TestOrigins(t *testing.T) {
 func TestStatuses(t *testing.T) {
 	for code, want := range map[uint32]int{
 		100: 500, 101: 401, 102: 404, 103: 403, 106: 400, 107: 400, 109: 401, 111: 429, 112: 416,
-		3001: 503, 3005: 401, 3008: 503, 3500: 401, 3501: 400, 3502: 408, 3503: 403, 9: 503,
+		3001: 503, 3005: 401, 3008: 503, 3013: 429, 3504: 429, 3500: 401, 3501: 400, 3502: 408, 3503: 403, 9: 503,
 	} {
 		if got := statusOf(code); got != want {
 			t.Errorf("%d: HTTP %d, want %d", code, got, want)

@@ -51,9 +51,7 @@ func (o *wire) accept() []byte {
 
 func (o *wire) refuse(status int, body []byte) []byte {
 	h := header(jsonType, o.origin)
-	if status == http.StatusTooManyRequests {
-		h["Retry-After"] = []string{"1"}
-	}
+	tellWhen(h, status)
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	return append(o.head(status, h), body...)
 }
@@ -100,6 +98,13 @@ func statusOf(code uint32) int {
 		return http.StatusInternalServerError
 	}
 	return http.StatusServiceUnavailable
+}
+
+// tellWhen says when a session that was one too many may be asked for again.
+func tellWhen(h http.Header, status int) {
+	if status == http.StatusTooManyRequests {
+		h["Retry-After"] = []string{"1"}
+	}
 }
 
 func isTemporary(status int) bool {
