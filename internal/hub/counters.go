@@ -12,11 +12,11 @@ type counters struct {
 	*metrics.Metrics
 	publishedByClient, publishedByAPI published
 
-	outboxFull, dropOldest, conflated             *metrics.Counter
-	publishWait, publishQueueFull                 *metrics.Counter
-	token, permission, subscriptions, connections *metrics.Counter
-	members                                       *metrics.Counter
-	shutdown, size, emulationFull                 *metrics.Counter
+	outboxFull, dropOldest, conflated *metrics.Counter
+	publishWait, publishQueueFull     *metrics.Counter
+	token, permission, subscriptions  *metrics.Counter
+	members                           *metrics.Counter
+	shutdown, size, emulationFull     *metrics.Counter
 }
 
 // published counts the publishes of one source by how they ended.
@@ -38,7 +38,6 @@ func newCounters(m *metrics.Metrics) counters {
 		permission:        m.Refused.Of(metrics.RefusePermission),
 		subscriptions:     m.Refused.Of(metrics.RefuseSubscriptionLimit),
 		members:           m.Refused.Of(metrics.RefuseMemberLimit),
-		connections:       m.Refused.Of(metrics.RefuseConnectionLimit),
 		shutdown:          m.Refused.Of(metrics.RefuseShutdown),
 		size:              m.Refused.Of(metrics.RefusePublicationSize),
 		emulationFull:     m.Drops.Of(metrics.DropEmulationFull),

@@ -57,6 +57,7 @@ type limits struct {
 	any        [activities]bool // whether there is a limit at all
 	apps       sync.Map         // string: *appUse
 
+	node    *limit.Report // of MaxSessions
 	reports map[metrics.Limit]*limit.Report
 	refused struct{ connection, user [activities]*limit.Report }
 }
@@ -81,6 +82,7 @@ func newLimits(cfg *Config) *limits {
 	} {
 		report(name)
 	}
+	l.node = limit.NewReport("max_connections", cfg.Metrics.Refused.Of(metrics.RefuseConnectionLimit).Inc, cfg.Log)
 	l.connection = cfg.Limits.Connection.rates()
 	l.refused.connection = [activities]*limit.Report{
 		report(metrics.SubscribesPerConnection), report(metrics.PublishesPerConnection),

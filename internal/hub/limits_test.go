@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -384,6 +385,14 @@ func TestRestingSessionsKeepNoBuckets(t *testing.T) {
 			t.Errorf("%d sessions have buckets after the end", n)
 		}
 	})
+}
+
+// Limits take nothing of a session at rest: its fields fill the size class of 192
+// bytes.
+func TestSessionHasNotGrown(t *testing.T) {
+	if size := reflect.TypeFor[Session]().Size(); size > 192 {
+		t.Errorf("%d bytes", size)
+	}
 }
 
 // Without limits nothing is kept and nothing is refused.

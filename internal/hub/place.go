@@ -48,7 +48,7 @@ func hostOf(peer netip.Addr) netip.Addr {
 func (h *Hub) Enter(peer netip.Addr) (Place, error) {
 	l := h.limits
 	if !peer.IsValid() || l.connects == nil && l.peers == nil {
-		sh, err := h.Pick()
+		sh, err := h.pick(peer)
 		return Place{Shard: sh}, err
 	}
 	host, now := hostOf(peer), h.passed(time.Now())
@@ -60,7 +60,7 @@ func (h *Hub) Enter(peer netip.Addr) (Place, error) {
 		l.reports[metrics.ConnectionsPerIP].Refused(now, host.String())
 		return Place{}, &Crowded{}
 	}
-	sh, err := h.Pick()
+	sh, err := h.pick(peer)
 	if err != nil {
 		l.peers.Leave(host)
 		return Place{}, err

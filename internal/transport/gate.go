@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/limit"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
@@ -19,12 +21,14 @@ type Gate struct {
 	hub      *hub.Hub
 	most     int64
 	underWay atomic.Int64
-	full     *metrics.Counter
+	full     *limit.Report
+	started  time.Time
 }
 
 // NewGate lets so many connections at once be under way.
-func NewGate(h *hub.Hub, most int, m *metrics.Metrics) *Gate {
-	return &Gate{hub: h, most: int64(most), full: m.Drops.Of(metrics.DropHandshakeLimit)}
+func NewGate(h *hub.Hub, most int, m *metrics.Metrics, log *slog.Logger) *Gate {
+	full := limit.NewReport("max_handshakes", m.Drops.Of(metrics.DropHandshakeLimit).Inc, log)
+	return &Gate{hub: h, most: int64(most), full: full, started: time.Now()}
 }
 
 // Denial is why a connection is not accepted now. All of them are temporary.
@@ -47,10 +51,10 @@ func (d *Denial) SetHeader(h http.Header) {
 }
 
 // Begin counts a request that is under way; nil: Done follows.
-func (g *Gate) Begin() *Denial {
+func (g *Gate) Begin(r *http.Request) *Denial {
 	if g.underWay.Add(1) > g.most {
 		g.underWay.Add(-1)
-		g.full.Inc()
+		g.full.Refused(time.Since(g.started), r.RemoteAddr)
 		return &Denial{Status: http.StatusServiceUnavailable, Err: ErrGateFull}
 	}
 	return nil

@@ -2,9 +2,11 @@ package transport
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,15 +48,23 @@ func TestDenialsAreSpread(t *testing.T) {
 }
 
 func TestGateIsFull(t *testing.T) {
-	g := &Gate{most: 1, full: &metrics.Counter{}}
-	if d := g.Begin(); d != nil {
+	var log strings.Builder
+	m := metrics.New("")
+	g := NewGate(nil, 1, m, slog.New(slog.NewTextHandler(&log, nil)))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if d := g.Begin(r); d != nil {
 		t.Fatalf("%+v", d)
 	}
-	if d := g.Begin(); d == nil || d.Status != http.StatusServiceUnavailable || !errors.Is(d.Err, ErrGateFull) {
-		t.Errorf("%+v", d)
+	for range 3 {
+		if d := g.Begin(r); d == nil || d.Status != http.StatusServiceUnavailable || !errors.Is(d.Err, ErrGateFull) {
+			t.Errorf("%+v", d)
+		}
 	}
 	g.Done()
-	if d := g.Begin(); d != nil || g.UnderWay() != 1 || g.full.Value() != 1 {
-		t.Errorf("%+v, %d under way, %d refused", d, g.UnderWay(), g.full.Value())
+	if d := g.Begin(r); d != nil || g.UnderWay() != 1 {
+		t.Errorf("%+v, %d under way", d, g.UnderWay())
+	}
+	if n := m.Drops.Of(metrics.DropHandshakeLimit).Value(); n != 3 || strings.Count(log.String(), "limit=max_handshakes") != 1 {
+		t.Errorf("%d refused, logged\n%s", n, &log)
 	}
 }

@@ -96,7 +96,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg:              cfg,
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
-		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics),
+		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
 	}
 	for _, v := range cfg.Variants {
 		if v.ContentType == "" {
@@ -159,7 +159,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req.origin = origin
-	if denial := h.gate.Begin(); denial != nil {
+	if denial := h.gate.Begin(r); denial != nil {
 		h.deny(w, r, origin, denial)
 		return
 	}
@@ -216,6 +216,7 @@ func (f *refusal) write(w http.ResponseWriter, origin string) {
 	for name, values := range header(jsonType, origin) {
 		w.Header()[name] = values
 	}
+	tellWhen(w.Header(), f.status)
 	w.WriteHeader(f.status)
 	_, _ = w.Write(errorBody(f.code, f.message)) // a reader that has left is not our error
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -230,7 +231,7 @@ func TestTooManyAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.gate = transport.NewGate(f.hub, 0, f.count)
+	h.gate = transport.NewGate(f.hub, 0, f.count, slog.New(slog.DiscardHandler))
 	f.listen(h)
 	if r := f.ask(http.MethodPost, "hello", nil); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 		t.Errorf("HTTP %d %v", r.StatusCode, r.Header)

@@ -100,9 +100,10 @@ func statusOf(code uint32) int {
 	return http.StatusServiceUnavailable
 }
 
-// tellWhen says when a session that was one too many may be asked for again.
+// tellWhen says when what was too much may be asked for again, unless that is known
+// better.
 func tellWhen(h http.Header, status int) {
-	if status == http.StatusTooManyRequests {
+	if status == http.StatusTooManyRequests && h["Retry-After"] == nil {
 		h["Retry-After"] = []string{"1"}
 	}
 }

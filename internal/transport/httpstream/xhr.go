@@ -72,7 +72,7 @@ func NewXHR(cfg XHRConfig) (*XHR, error) {
 		polling:          cfg.Hub.NewEncoding(cfg.Protocol, xhrFraming{}, cfg.Polling),
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
-		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics),
+		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
 		sessions:         make(map[string]*carrier),
 	}, nil
 }
@@ -108,7 +108,7 @@ func (x *XHR) receive(enc *hub.Encoding) http.Handler {
 			(&refusal{http.StatusNotFound, codeBadRequest, "there can be no such session"}).write(w, origin)
 			return
 		}
-		if denial := x.gate.Begin(); denial != nil {
+		if denial := x.gate.Begin(r); denial != nil {
 			deny(w, origin, denial)
 			return
 		}

@@ -89,7 +89,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg:              cfg,
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
-		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics),
+		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
 	}
 	for _, p := range cfg.Protocols {
 		h.protocols = append(h.protocols, served{
@@ -120,7 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this origin may not connect; the server's client.allowed_origins says which may", http.StatusForbidden)
 		return
 	}
-	if denial := h.gate.Begin(); denial != nil {
+	if denial := h.gate.Begin(r); denial != nil {
 		deny(w, denial)
 		return
 	}
