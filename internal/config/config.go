@@ -122,7 +122,7 @@ type Limits struct {
 	RPCsPerConnection       int `koanf:"rpcs_per_connection" allow:"0..1000000"`       // in a second; those beyond get the temporary error 111; 0: unlimited
 	RPCsPerUser             int `koanf:"rpcs_per_user" allow:"0..1000000"`             // the same of all connections of a user; 0: unlimited
 
-	BytesPerConnection Size `koanf:"bytes_per_connection" allow:"0B..1GiB"` // of messages from a client in a second; beyond it the client is disconnected (3013) and comes back; one message of `client.max_message_size` always fits; 0: unlimited
+	BytesPerConnection Size `koanf:"bytes_per_connection" allow:"0B..1GiB"` // of messages and ping frames from a client in a second; beyond it the client is disconnected (3013) and comes back; one message of `client.max_message_size` always fits; 0: unlimited
 	BytesPerUser       Size `koanf:"bytes_per_user" allow:"0B..1GiB"`       // the same of all connections of a user; 0: unlimited
 
 	APIRequestsPerKey int `koanf:"api_requests_per_key" allow:"0..10000000"` // requests in a second with one key of the server API or of Pusher's HTTP API; those beyond get 429 with Retry-After; 0: unlimited

@@ -165,6 +165,16 @@ func (s *Session) spendBytes(n int) bool {
 	return s.spend(sending, n)
 }
 
+// Heard takes n bytes of what the session may send, and ends it when that is too
+// much: for what a transport is sent between messages. It reports whether the
+// session goes on.
+func (s *Session) Heard(n int) bool {
+	if !s.ended && !s.spendBytes(n) {
+		s.Disconnect(DisconnectTooManyRequests)
+	}
+	return !s.ended
+}
+
 // MayCall takes a remote procedure call of what the session and its user may ask
 // for. Error: ErrTooManyRequests.
 func (s *Session) MayCall() error {

@@ -241,8 +241,7 @@ func (s *Session) Receive(msg []byte) {
 		return
 	}
 	s.shard.hub.count.ReceivedBytes.Add(uint64(len(msg)))
-	if !s.spendBytes(len(msg)) {
-		s.Disconnect(DisconnectTooManyRequests)
+	if !s.Heard(len(msg)) {
 		return
 	}
 	s.enc.Protocol.Receive(s, msg)

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fanfare-push/fanfare/test/server"
 	"github.com/fanfare-push/fanfare/test/wire"
@@ -149,6 +152,34 @@ func TestLimitedBytes(t *testing.T) {
 	}
 	f.reported(t, "bytes_per_connection", 1)
 	f.unharmed(t)
+}
+
+// Frames between messages count, too.
+func TestLimitedPings(t *testing.T) {
+	t.Parallel()
+	f := limited(t, "  bytes_per_connection: 1KiB\n")
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.srv.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		t.Fatal(err)
+	}
+	var end sync.WaitGroup
+	end.Go(func() { // until it is cut off; it is allowed 1 MiB at once
+		pings := []byte(strings.Repeat("\x89\x80\x00\x00\x00\x00", 10_000))
+		_, err := c.Write([]byte(upgrade + text(`{"id":1,"connect":{}}`)))
+		for err == nil {
+			_, err = c.Write(pings)
+		}
+	})
+	said, _ := io.ReadAll(c) // ends with a reset, as the client goes on
+	end.Wait()
+	f.reported(t, "bytes_per_connection", 1)
+	if !strings.HasPrefix(string(said), "HTTP/1.1 101") {
+		t.Errorf("%.100q", said)
+	}
 }
 
 // Who connects too often, or too many times at once, is refused before the
