@@ -2,7 +2,6 @@ module github.com/fanfare-push/fanfare
 
 go 1.26.0
 
-toolchain go1.26.10
 
 require (
 	github.com/agext/levenshtein v1.2.3

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Looks for known vulnerabilities that the code can reach, its own or those of
 # what it depends on, with govulncheck. The standard library is judged by the
-# toolchain that go.mod names, which is what a release is built with.
+# toolchain that tools/vuln/toolchain names, which is what a release is built with:
+# go.mod does not ask for it, so that any Go of the language's version builds.
 #
 # The Go vulnerability database is asked; where it cannot be reached, the copy that
 # tools/vuln/go.mod pins, which knows nothing newer than its version. Where that
@@ -29,9 +30,9 @@ scan() {
 	GOVERSION=$toolchain go tool -modfile=$mod govulncheck "$@" ./... >"$tmp/found" 2>&1
 }
 
-toolchain=$(awk '$1 == "toolchain" { print $2 }' go.mod)
+toolchain=$(cat tools/vuln/toolchain)
 here=$(go env GOVERSION)
-[ "$here" = "$toolchain" ] || echo "vuln: the toolchain here is $here, judged is $toolchain of go.mod: build releases with that"
+[ "$here" = "$toolchain" ] || echo "vuln: the toolchain here is $here, judged is $toolchain: build releases with that"
 
 go mod download -modfile=$mod golang.org/x/vuln 2>"$tmp/why" || unable "govulncheck cannot be had: $(cat "$tmp/why")"
 code=0

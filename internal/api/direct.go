@@ -32,6 +32,9 @@ func (h *Handler) Begin(apiKey, authorization string, body []byte, done func(rep
 	if err != nil {
 		return false
 	}
+	if h.tooOften(givenKey(apiKey, authorization)) != nil {
+		return false
+	}
 	h.hub.PublishThen(p, func(res engine.PublishResult, err error) {
 		status := http.StatusOK
 		out := make([]byte, 0, 128)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -31,8 +32,9 @@ type fault struct {
 	code      uint32
 	status    int // HTTP
 	message   string
-	temporary bool   // the same request may succeed later
-	requestID string // connects an internal error with the log
+	temporary bool          // the same request may succeed later
+	requestID string        // connects an internal error with the log
+	after     time.Duration // with temporary: when; 0: soon
 }
 
 func (f *fault) Error() string { return f.message }

@@ -29,6 +29,7 @@ type Config struct {
 	App      string   // whose channels; "": channel.DefaultApp
 	Limits   Limits   // zero values: defaults
 	Observer Observer // nil: none
+	Allow    Allow    // nil: any number of requests
 	Auditor  Auditor  // nil: none
 
 	// DeadLetters reads the newest events that a backend was not told of, as JSON
@@ -57,6 +58,7 @@ type Handler struct {
 	observer Observer
 	auditor  Auditor // nil: none
 	dead     func(ctx context.Context, limit int) ([]json.RawMessage, error)
+	allow    Allow
 	methods  map[string]*method
 	buffers  sync.Pool // of *buffers
 }
@@ -64,7 +66,7 @@ type Handler struct {
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters}
+	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters, allow: cfg.Allow}
 	if a.app == "" {
 		a.app = channel.DefaultApp
 	}
@@ -134,6 +136,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 	}
 	if f := h.key.check(r); f != nil {
 		h.refusedKey(r, f)
+		return nil, f
+	}
+	if f := h.tooOften(givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))); f != nil {
 		return nil, f
 	}
 	if err := checkHeaders(r); err != nil {

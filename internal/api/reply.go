@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Headers of replies, shared by all of them.
@@ -37,7 +38,8 @@ func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 		w.Header().Set("WWW-Authenticate", "apikey")
 	}
 	if f.temporary {
-		w.Header().Set("Retry-After", "1")
+		after := (f.after + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.Itoa(max(int(after), 1)))
 	}
 	writeJSON(w, f.status, appendReply(nil, f, transportMode(r)))
 }

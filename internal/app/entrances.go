@@ -46,13 +46,13 @@ func (a *App) entrances() []*entrance {
 
 // serveAll makes the servers behind the addresses; their requests end with ctx.
 func (a *App) serveAll(ctx context.Context, routes *http.ServeMux) {
-	all := a.front(a.outer(routes))
+	all := readable(responseTimeout, a.front(a.outer(routes)))
 	if a.internal == nil {
 		a.public.server = a.httpServer(ctx, all)
 		a.openDirect(&a.public)
 		return
 	}
-	a.public.server = a.httpServer(ctx, a.outer(clientsOnly(routes)))
+	a.public.server = a.httpServer(ctx, readable(responseTimeout, a.outer(clientsOnly(routes))))
 	a.internal.server = a.httpServer(ctx, all)
 	a.openDirect(a.internal)
 }

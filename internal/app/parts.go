@@ -51,6 +51,7 @@ func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {
 		MaxData:        int(c.PublishMaxDataSize),
 		PublishWait:    c.PublishWait,
 		PublishQueue:   int64(c.PublishQueueBytes),
+		Limits:         a.hubLimits(),
 	}
 }
 

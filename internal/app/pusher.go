@@ -66,6 +66,7 @@ func (a *App) pusherAPI() http.Handler {
 		ID: a.cfg.App.ID, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret), App: channel.DefaultApp, Log: a.log,
 		MaxData: int(a.cfg.Pusher.MaxEventSize), MaxBody: int(a.cfg.API.MaxBodySize), Count: calls{a.metrics}.APIRequest,
 		Auditor: a.auditor(),
+		Allow:   a.requestLimit(),
 	}, a.hub)
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 	Webhook  Webhook  `koanf:"webhook"`
 	Hooks    Hooks    `koanf:"hooks"`
 	Client   Client   `koanf:"client"`
+	Limits   Limits   `koanf:"limits"`
 	Channel  Channel  `koanf:"channel"`
 	TLS      TLS      `koanf:"tls"`
 	Internal Internal `koanf:"internal"`
@@ -108,6 +109,31 @@ type Client struct {
 	MaxPending     int           `koanf:"max_pending" allow:"1..10000"`         // commands of one client under way; while there are more its connection is not read from
 }
 
+// Limits are the settings of how many connections there may be and how often
+// something may be asked for; see [limits.md](limits.md).
+type Limits struct {
+	Burst time.Duration `koanf:"burst" allow:"1s..10m"` // what comes in this time may come at once, at every rate below
+
+	ConnectionsPerApp  int `koanf:"connections_per_app" allow:"0..10000000"`  // at once; those beyond are disconnected (3013) and try again; 0: unlimited
+	ConnectionsPerUser int `koanf:"connections_per_user" allow:"0..10000000"` // at once, of one user who is named by a token or a sign-in; those beyond are disconnected (3504) and stay away; 0: unlimited
+	ConnectionsPerIP   int `koanf:"connections_per_ip" allow:"0..10000000"`   // at once, from one address, of IPv6 from one /64; those beyond get 429; behind a proxy that does not tell its clients' addresses all of them share one; 0: unlimited
+
+	ConnectsPerIP int `koanf:"connects_per_ip" allow:"0..1000000"` // new connections in a second from one address, as above; those beyond get 429 with Retry-After; each poll is one; 0: unlimited
+
+	SubscribesPerConnection int `koanf:"subscribes_per_connection" allow:"0..1000000"` // in a second; those beyond get the temporary error 111; 0: unlimited
+	SubscribesPerUser       int `koanf:"subscribes_per_user" allow:"0..1000000"`       // the same of all connections of a user; 0: unlimited
+	PublishesPerConnection  int `koanf:"publishes_per_connection" allow:"0..1000000"`  // in a second; those beyond get the temporary error 111, of Pusher 4301; 0: unlimited
+	PublishesPerUser        int `koanf:"publishes_per_user" allow:"0..1000000"`        // the same of all connections of a user; 0: unlimited
+	PublishesPerApp         int `koanf:"publishes_per_app" allow:"0..10000000"`        // publications in a second, of clients and backends together; 0: unlimited
+	RPCsPerConnection       int `koanf:"rpcs_per_connection" allow:"0..1000000"`       // in a second; those beyond get the temporary error 111; 0: unlimited
+	RPCsPerUser             int `koanf:"rpcs_per_user" allow:"0..1000000"`             // the same of all connections of a user; 0: unlimited
+
+	BytesPerConnection Size `koanf:"bytes_per_connection" allow:"0B..1GiB"` // of messages and ping frames from a client in a second; beyond it the client is disconnected (3013) and comes back; one message of `client.max_message_size` always fits; 0: unlimited
+	BytesPerUser       Size `koanf:"bytes_per_user" allow:"0B..1GiB"`       // the same of all connections of a user; 0: unlimited
+
+	APIRequestsPerKey int `koanf:"api_requests_per_key" allow:"0..10000000"` // requests in a second with one key of the server API or of Pusher's HTTP API; those beyond get 429 with Retry-After; 0: unlimited
+}
+
 // Channel are the settings of channels.
 type Channel struct {
 	WithoutNamespace channel.Options     `koanf:"without_namespace"` // options of channels without a namespace
@@ -184,6 +210,7 @@ func Default() Config {
 			OutboxMaxBytes: 1 << 20, MaxMessageSize: 1 << 20, MaxChannels: 128, MaxPending: 64,
 			MaxHandshakes: 2048, SendBufferSize: 64 << 10, Compression: true,
 		},
+		Limits: Limits{Burst: 5 * time.Second, SubscribesPerConnection: 100, PublishesPerConnection: 100, RPCsPerConnection: 100},
 		Pusher: Pusher{ClientEventRate: 10, ActivityTimeout: 2 * time.Minute, MaxEventSize: 10 << 10},
 		Webhook: Webhook{
 			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,

@@ -17,6 +17,7 @@ func devDefault() Config {
 	c.API.Key, c.App.ID, c.App.Key, c.App.Secret = devKey, devKey, devKey, devKey
 	c.Pusher.ClientEvents, c.Pusher.SubscriptionCount = true, true
 	c.Client.AllowAnonymous = true
+	c.Limits = Limits{Burst: c.Limits.Burst}
 	c.Channel.WithoutNamespace = devOptions()
 	return c
 }

@@ -56,6 +56,9 @@ type SubscribeResult struct {
 
 // admit asks for permission and makes the subscription, which is in no table yet.
 func (s *Session) admit(r *SubscribeRequest) (*subscription, error) {
+	if !s.spend(subscribing, 1) {
+		return nil, ErrTooManyRequests
+	}
 	opts, grant, err := s.maySubscribe(r)
 	if err != nil {
 		return nil, err

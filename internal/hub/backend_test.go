@@ -89,11 +89,11 @@ func connecting(c *fakeConn, r ConnectRequest) <-chan told[ConnectResult] {
 	return run(c, func(s *Session, done func(ConnectResult, error)) { s.Connect(r, done) })
 }
 
-func subscribing(c *fakeConn, r SubscribeRequest) <-chan told[SubscribeResult] {
+func subscribeLater(c *fakeConn, r SubscribeRequest) <-chan told[SubscribeResult] {
 	return run(c, func(s *Session, done func(SubscribeResult, error)) { s.Subscribe(r, done) })
 }
 
-func publishing(c *fakeConn, p ClientPublish) <-chan told[engine.PublishResult] {
+func publishLater(c *fakeConn, p ClientPublish) <-chan told[engine.PublishResult] {
 	return run(c, func(s *Session, done func(engine.PublishResult, error)) { s.Publish(p, done) })
 }
 
@@ -220,12 +220,12 @@ func TestClientHeadersAreBounded(t *testing.T) {
 func TestSubscribeHook(t *testing.T) {
 	h, b := hooked(t, HookSubscribe)
 	c := h.connect("ann", nil)
-	reply := subscribing(c, SubscribeRequest{Channel: "hook:a", Data: []byte(`1`)})
+	reply := subscribeLater(c, SubscribeRequest{Channel: "hook:a", Data: []byte(`1`)})
 	q := b.next(h)
 	if q.Hook != HookSubscribe || q.User != "ann" || q.Channel != "hook:a" || string(q.Data) != "1" || q.Client == "" {
 		t.Errorf("asked %+v", q.Question)
 	}
-	if got := soon(t, subscribing(c, SubscribeRequest{Channel: "hook:a"})); !errors.Is(got.err, ErrAlreadySubscribed) {
+	if got := soon(t, subscribeLater(c, SubscribeRequest{Channel: "hook:a"})); !errors.Is(got.err, ErrAlreadySubscribed) {
 		t.Errorf("the same again meanwhile: %v", got.err)
 	}
 	h.publish("hook:a", "before")
@@ -241,13 +241,13 @@ func TestSubscribeHook(t *testing.T) {
 		t.Errorf("presence %v", members)
 	}
 	for _, no := range []error{&BackendError{Code: 403}, ErrNoAnswer} {
-		reply := subscribing(c, SubscribeRequest{Channel: "hook:b"})
+		reply := subscribeLater(c, SubscribeRequest{Channel: "hook:b"})
 		b.next(h).done(Answer{}, no)
 		if got := soon(t, reply); !errors.Is(got.err, no) {
 			t.Errorf("%v, want %v", got.err, no)
 		}
 	}
-	reply = subscribing(c, SubscribeRequest{Channel: "hook:b"})
+	reply = subscribeLater(c, SubscribeRequest{Channel: "hook:b"})
 	b.next(h).done(Answer{ExpireAt: time.Now().Add(-time.Minute)}, nil)
 	if got := soon(t, reply); !errors.Is(got.err, ErrExpired) {
 		t.Errorf("expired already: %v", got.err)
@@ -256,7 +256,7 @@ func TestSubscribeHook(t *testing.T) {
 		t.Errorf("%d subscriptions", len(c.session.subs))
 	}
 	// Tokens and what the namespace leaves alone need no hook.
-	if got := soon(t, subscribing(c, SubscribeRequest{Channel: "hook:t", Token: "ann@hook:t"})); got.err != nil {
+	if got := soon(t, subscribeLater(c, SubscribeRequest{Channel: "hook:t", Token: "ann@hook:t"})); got.err != nil {
 		t.Error(got.err)
 	}
 	h.mustSubscribe(c, "open:a")
@@ -267,22 +267,22 @@ func TestSubscribeHook(t *testing.T) {
 func TestSubscribeHookIsOvertaken(t *testing.T) {
 	h, b := hooked(t, HookSubscribe)
 	c := h.connect("ann", nil)
-	subscribing(c, SubscribeRequest{Channel: "hook:a"})
+	subscribeLater(c, SubscribeRequest{Channel: "hook:a"})
 	first := b.next(h)
 	on(c.session, func() { c.session.Unsubscribe("hook:a") })
-	again := subscribing(c, SubscribeRequest{Channel: "hook:a"})
+	again := subscribeLater(c, SubscribeRequest{Channel: "hook:a"})
 	second := b.next(h)
 	first.done(Answer{Data: []byte(`"first"`)}, nil)
 	second.done(Answer{Data: []byte(`"second"`)}, nil)
 	if got := soon(t, again); got.err != nil || string(got.res.Data) != `"second"` {
 		t.Errorf("%+v, %v", got.res, got.err)
 	}
-	subscribing(c, SubscribeRequest{Channel: "hook:b"})
-	subscribing(c, SubscribeRequest{Channel: "hook:c"})
-	if got := soon(t, subscribing(c, SubscribeRequest{Channel: "hook:d"})); !errors.Is(got.err, ErrLimitExceeded) {
+	subscribeLater(c, SubscribeRequest{Channel: "hook:b"})
+	subscribeLater(c, SubscribeRequest{Channel: "hook:c"})
+	if got := soon(t, subscribeLater(c, SubscribeRequest{Channel: "hook:d"})); !errors.Is(got.err, ErrLimitExceeded) {
 		t.Errorf("one too many: %v", got.err)
 	}
-	reply := subscribing(c, SubscribeRequest{Channel: "open:x"})
+	reply := subscribeLater(c, SubscribeRequest{Channel: "open:x"})
 	if got := soon(t, reply); got.err != nil {
 		t.Error(got.err)
 	}
@@ -319,13 +319,13 @@ func TestSubscribeHookAtConnect(t *testing.T) {
 func TestPublishHook(t *testing.T) {
 	h, b := hooked(t, HookSubscribe, HookPublish)
 	c := h.connect("ann", nil)
-	sub := subscribing(c, SubscribeRequest{Channel: "hook:a"})
+	sub := subscribeLater(c, SubscribeRequest{Channel: "hook:a"})
 	b.next(h).done(Answer{}, nil)
 	soon(t, sub)
 	var replies []<-chan told[engine.PublishResult]
 	var questions []*asking
 	for _, data := range []string{"1", "2", "3", "4", "5"} {
-		replies = append(replies, publishing(c, ClientPublish{Channel: "hook:a", Data: []byte(data)}))
+		replies = append(replies, publishLater(c, ClientPublish{Channel: "hook:a", Data: []byte(data)}))
 		questions = append(questions, b.next(h))
 	}
 	questions[4].done(Answer{}, nil)
@@ -352,7 +352,7 @@ func TestPublishHook(t *testing.T) {
 			t.Errorf("%d lines are left", n)
 		}
 	})
-	large := publishing(c, ClientPublish{Channel: "hook:a", Data: make([]byte, DefaultMaxData+1)})
+	large := publishLater(c, ClientPublish{Channel: "hook:a", Data: make([]byte, DefaultMaxData+1)})
 	if got := soon(t, large); !errors.Is(got.err, ErrLimitExceeded) || len(b.asked) != 0 {
 		t.Errorf("too large: %v, %d questions", got.err, len(b.asked))
 	}
@@ -450,7 +450,7 @@ func TestNobodyProlongs(t *testing.T) {
 	if got := soon(t, reply); got.err != nil || got.res.Expires {
 		t.Fatalf("%+v, %v", got.res, got.err)
 	}
-	sub := subscribing(c, SubscribeRequest{Channel: "hook:a"})
+	sub := subscribeLater(c, SubscribeRequest{Channel: "hook:a"})
 	b.next(h).done(Answer{ExpireAt: time.Now().Add(30 * time.Minute)}, nil)
 	if got := soon(t, sub); got.err != nil || got.res.ExpireIn != 0 {
 		t.Fatalf("%+v, %v", got.res, got.err)
@@ -483,7 +483,7 @@ func TestRefreshHookForTokens(t *testing.T) {
 func TestSubRefreshHook(t *testing.T) {
 	h, b := hooked(t, HookSubscribe, HookSubRefresh)
 	c := h.connect("ann", nil)
-	reply := subscribing(c, SubscribeRequest{Channel: "hook:a"})
+	reply := subscribeLater(c, SubscribeRequest{Channel: "hook:a"})
 	b.next(h).done(Answer{ExpireAt: time.Now().Add(30 * time.Second)}, nil)
 	soon(t, reply)
 	expire := func() {

@@ -57,11 +57,14 @@ type ClientPublish struct {
 }
 
 // Publish publishes for the client. Errors: ErrUnknownChannel, ErrBadRequest,
-// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly; of the
-// publish hook *BackendError and ErrNoAnswer, with nothing stored.
+// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly,
+// ErrTooManyRequests; of the publish hook *BackendError and ErrNoAnswer, with
+// nothing stored.
 func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) {
 	opts, err := s.permitted(channel.Publish, p.Channel, channel.Unasked)
 	switch {
+	case !s.spend(publishing, 1): // what is not permitted counts, too
+		err = ErrTooManyRequests
 	case errors.Is(err, errAsk) && len(p.Data) <= s.shard.hub.cfg.MaxData:
 		s.askPublish(p, done)
 		return
@@ -117,6 +120,10 @@ func (h *Hub) publish(req engine.PublishRequest, count *published, done func(eng
 		return
 	}
 	start := time.Now()
+	if !h.mayPublish(req.Channel.App, start) {
+		answer(engine.PublishResult{}, ErrTooManyRequests)
+		return
+	}
 	cost := int64(publicationCost + len(req.Publication.Data))
 	h.gate.enter(cost, func(err error) {
 		if err != nil {

@@ -12,11 +12,12 @@ type counters struct {
 	*metrics.Metrics
 	publishedByClient, publishedByAPI published
 
-	outboxFull, dropOldest, conflated             *metrics.Counter
-	publishWait, publishQueueFull                 *metrics.Counter
-	token, permission, subscriptions, connections *metrics.Counter
-	members                                       *metrics.Counter
-	shutdown, size, emulationFull, hook           *metrics.Counter
+	outboxFull, dropOldest, conflated *metrics.Counter
+	publishWait, publishQueueFull     *metrics.Counter
+	token, permission, subscriptions  *metrics.Counter
+	members                           *metrics.Counter
+	shutdown, size, emulationFull     *metrics.Counter
+	hook                              *metrics.Counter
 }
 
 // published counts the publishes of one source by how they ended.
@@ -38,7 +39,6 @@ func newCounters(m *metrics.Metrics) counters {
 		permission:        m.Refused.Of(metrics.RefusePermission),
 		subscriptions:     m.Refused.Of(metrics.RefuseSubscriptionLimit),
 		members:           m.Refused.Of(metrics.RefuseMemberLimit),
-		connections:       m.Refused.Of(metrics.RefuseConnectionLimit),
 		shutdown:          m.Refused.Of(metrics.RefuseShutdown),
 		hook:              m.Refused.Of(metrics.RefuseHook),
 		size:              m.Refused.Of(metrics.RefusePublicationSize),
@@ -66,7 +66,7 @@ func (p *published) count(res engine.PublishResult, err error) {
 		p.ok.Inc()
 	case errors.Is(err, ErrLimitExceeded):
 		p.tooLarge.Inc()
-	case errors.Is(err, ErrBusy):
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrTooManyRequests):
 		p.busy.Inc()
 	case errors.Is(err, ErrReadOnly):
 		p.readOnly.Inc()

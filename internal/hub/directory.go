@@ -16,13 +16,19 @@ func newDirectory() *directory { return &directory{m: make(map[userKey][]*Sessio
 
 func keyOf(s *Session) userKey { return userKey{s.identity.App, s.identity.User} }
 
-func (d *directory) add(s *Session) {
+// add reports whether the user has fewer than most sessions; 0: any number.
+func (d *directory) add(s *Session, most int) bool {
 	if s.identity.Anonymous() {
-		return
+		return true
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.m[keyOf(s)] = append(d.m[keyOf(s)], s)
+	list := d.m[keyOf(s)]
+	if most > 0 && len(list) >= most {
+		return false
+	}
+	d.m[keyOf(s)] = append(list, s)
+	return true
 }
 
 func (d *directory) remove(s *Session) {

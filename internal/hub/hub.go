@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -50,6 +51,8 @@ type Config struct {
 	RecoveryMax    int           // publications that all pages of one recovery bring
 	HistoryLimit   int           // publications in one page of history
 	HistoryBytes   int           // and their bytes
+
+	Limits Limits
 }
 
 // Node names this process.
@@ -134,6 +137,7 @@ type Hub struct {
 	users    *directory
 	emulated *emulated
 	audience audience
+	limits   *limits
 	shards   []*Shard
 	started  time.Time
 	count    counters
@@ -166,6 +170,7 @@ func New(cfg Config) (*Hub, error) {
 		topics:   newTopics(cfg.Shards),
 		users:    newDirectory(),
 		emulated: newEmulated(),
+		limits:   newLimits(&cfg),
 		started:  time.Now(),
 		asked:    newAsked(cfg.Backend),
 
@@ -226,7 +231,10 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 // Shard.Open makes a session of; a transport that does not come so far gives it
 // back by Release. Error: ErrShutdown, ErrLimitExceeded (connections); a
 // transport answers 503 to both.
-func (h *Hub) Pick() (*Shard, error) {
+func (h *Hub) Pick() (*Shard, error) { return h.pick(netip.Addr{}) }
+
+// pick takes a place for a peer, who is named if the node is full.
+func (h *Hub) pick(peer netip.Addr) (*Shard, error) {
 	open := h.open.Add(1)
 	switch {
 	case h.draining.Load():
@@ -235,7 +243,7 @@ func (h *Hub) Pick() (*Shard, error) {
 		return nil, ErrShutdown
 	case h.cfg.MaxSessions > 0 && open > int64(h.cfg.MaxSessions):
 		h.Release()
-		h.count.connections.Inc()
+		h.limits.node.Refused(h.passed(time.Now()), peer.String())
 		return nil, ErrLimitExceeded
 	}
 	return h.Any(), nil

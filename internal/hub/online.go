@@ -6,6 +6,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // This file knows who is online: users of sessions that have signed in, by the
@@ -21,7 +22,8 @@ func isOnline(id channel.ID) bool { return strings.HasSuffix(id.App, onlineSuffi
 
 // SignIn gives an anonymous session a user, whom the protocol has verified. info
 // is JSON shown to others; nil: none. What others have been told of the session
-// stays. Error: ErrBadRequest (the session is another user's, or not connected).
+// stays. Errors: ErrBadRequest (the session is another user's, or not connected),
+// ErrTooManyRequests (the user has too many sessions, and this one has ended).
 func (s *Session) SignIn(user string, info []byte) error {
 	switch {
 	case !s.connected || user == "" || !s.identity.Anonymous() && s.identity.User != user:
@@ -35,10 +37,16 @@ func (s *Session) SignIn(user string, info []byte) error {
 		}
 	}
 	if s.identity.Anonymous() {
-		identity := *s.identity
+		anonymous, identity := s.identity, *s.identity
 		identity.User, identity.Info = user, info
-		s.identity, s.info = &identity, nil
-		s.shard.hub.users.add(s)
+		s.identity = &identity
+		if !s.shard.hub.users.add(s, s.shard.hub.limits.ConnectionsPerUser) {
+			s.shard.hub.limits.reports[metrics.ConnectionsPerUser].Refused(s.shard.hub.passed(s.shard.turn), user)
+			s.identity = anonymous
+			s.Disconnect(DisconnectConnectionLimit)
+			return ErrTooManyRequests
+		}
+		s.info = nil
 	}
 	s.online = true
 	s.shard.hub.engine.Join(onlineID(s.identity.App, user), s.clientInfo(), engine.Track|engine.Announce)

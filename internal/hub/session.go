@@ -133,7 +133,7 @@ func (s *Session) Alive() bool { return !s.ended }
 // anonymous clients are not allowed), channel.ErrTokenInvalid,
 // channel.ErrTokenExpired, ErrBadRequest (connected already); of the connect hook,
 // which is asked about clients without a token, *BackendError, ErrExpired and
-// ErrNoAnswer.
+// ErrNoAnswer. A session that is one too many of its App (3013) or user (3504) ends.
 func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 	h := s.shard.hub
 	if b := s.shard.backings[s]; s.connected || b != nil && b.connecting {
@@ -166,10 +166,13 @@ func (s *Session) enter(identity *channel.Identity, r *ConnectRequest, done func
 		delete(s.shard.backings, s)
 	}
 	s.identity = identity
+	if d, ok := s.mayConnect(); !ok {
+		s.Disconnect(d)
+		return
+	}
 	s.connected = true
 	s.expireAt = unixMilli(identity.ExpireAt)
 	s.oneWay = r.OneWay
-	h.users.add(s)
 	h.count.Connects.Inc()
 	s.tell(TellConnected, Disconnect{})
 	s.joinAll(r, func(res ConnectResult, err error) {
@@ -275,6 +278,9 @@ func (s *Session) Receive(msg []byte) {
 		return
 	}
 	s.shard.hub.count.ReceivedBytes.Add(uint64(len(msg)))
+	if !s.Heard(len(msg)) {
+		return
+	}
 	s.enc.Protocol.Receive(s, msg)
 }
 
@@ -334,7 +340,7 @@ func (s *Session) Closed(err error) {
 	s.shard.forget(s)
 	s.shard.wheel.disarm(s)
 	s.enc.open.Add(-1)
-	s.shard.hub.Release()
+	s.giveBack()
 }
 
 // end takes the session out of every table; harmless when it has ended.
@@ -349,6 +355,7 @@ func (s *Session) end(d Disconnect) {
 	}
 	if s.connected {
 		s.shard.hub.users.remove(s)
+		s.leaveApp()
 	}
 	s.tell(TellDisconnected, d)
 	s.signOut()
@@ -434,6 +441,7 @@ func (s *Session) onTimer() {
 	}
 	s.expireSubscriptions(now)
 	s.refreshDue(now)
+	s.shard.rest(s)
 	if s.nextPing > 0 && now >= s.nextPing {
 		cfg := &s.shard.hub.cfg
 		s.nextPing = inRounds(now+cfg.PingInterval.Milliseconds(), cfg.PingInterval)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -28,6 +29,8 @@ type Shard struct {
 	joining   map[*Session]*joining        // whose connect is not answered yet
 	backings  map[*Session]*backing        // what backends are told of them
 	unsent    map[*Session][]func()        // what waits for an outbox to be empty
+	spending  map[*Session]*spending       // of those that have done something lately
+	peers     map[*Session]netip.Addr      // whose connections are counted
 	dirty     []*Session                   // sessions with something to write when the turn ends
 	active    []*topic                     // topics with a fan-out under way
 	fresh     bool                         // one of them has not had a slice yet

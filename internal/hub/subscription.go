@@ -173,8 +173,8 @@ func (sub *subscription) live(after uint64) {
 // live publication is sent. Errors: ErrUnknownChannel, ErrBadRequest,
 // ErrAlreadySubscribed, ErrLimitExceeded, ErrPermissionDenied,
 // channel.ErrTokenInvalid, channel.ErrTokenExpired, ErrBusy, ErrNotAvailable (a
-// filter where none is allowed); of the subscribe hook *BackendError, ErrExpired and
-// ErrNoAnswer.
+// filter where none is allowed), ErrTooManyRequests; of the subscribe hook
+// *BackendError, ErrExpired and ErrNoAnswer.
 func (s *Session) Subscribe(r SubscribeRequest, done func(SubscribeResult, error)) {
 	sub, err := s.admit(&r)
 	if errors.Is(err, errAsk) {

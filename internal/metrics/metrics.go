@@ -55,6 +55,7 @@ type Publishing struct {
 type Refusals struct {
 	Drops   Counters[DropReason]
 	Refused Counters[RefusalReason]
+	Limited Counters[Limit]
 }
 
 // Server are the metrics of the server API.
@@ -149,6 +150,7 @@ func (m *Metrics) newPublishing(f *families) {
 func (m *Metrics) newRefusals(f *families) {
 	m.Drops = byReason(f, "drops_total", "What a full queue dropped, by reason.", "reason", allDropReasons())
 	m.Refused = byReason(f, "refusals_total", "What was not allowed, by reason.", "reason", allRefusalReasons())
+	m.Limited = byReason(f, "limited_total", "What was too much or too often, by the setting below limits that refused it.", "limit", allLimits())
 	m.APIRequests = counters(f, "api_requests_total",
 		"Server API requests by method and the HTTP status of the outcome, also when it was answered with 200.",
 		[]string{"method", "status"}, allAPICalls(),

@@ -126,6 +126,9 @@ func TestAllReasonsAtZero(t *testing.T) {
 	for _, r := range append(allRefusalReasons(), Other) {
 		expect(fmt.Sprintf(`fanfare_refusals_total{reason="%s"}`, r))
 	}
+	for _, l := range append(allLimits(), Other) {
+		expect(fmt.Sprintf(`fanfare_limited_total{limit="%s"}`, l))
+	}
 	for _, code := range allDisconnectCodes() {
 		expect(fmt.Sprintf(`fanfare_disconnects_total{code="%d"}`, code))
 	}

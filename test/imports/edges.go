@@ -50,6 +50,7 @@ var edges = []edge{
 	{from: "internal/auth", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/metrics", "net/http"}, outer...), why: "auth turns a token into an Identity and knows nothing else"},
 	{from: "internal/channel", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/metrics", "net", "net/http", "os"}, outer...), why: "channel is pure: values in, values out"},
 	{from: "internal/metrics", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/channel"}, outer...), why: "everybody counts with metrics, so it can depend on nobody"},
+	{from: "internal/limit", to: []string{"internal/...", "net/http"}, why: "a bucket knows neither what it limits nor who is told"},
 
 	// test/echo is no test but a server: the transport by itself, for suites that test WebSocket.
 	{from: "test/...", except: []string{"test/echo"}, to: []string{"internal/..."}, why: "whole-binary tests know what the documentation says, not the code they test"},

@@ -52,6 +52,8 @@ api:
   key: ` + apiKey + `
 client:
   allow_anonymous: true
+limits:
+  publishes_per_connection: 0
 channel:
   namespaces:
     - name: mixed

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ const (
 	MaxChannels = 100 // of one event
 	MaxBatch    = 10  // events
 	MaxListed   = 10_000
+	bodyTimeout = 30 * time.Second // for a body to arrive
 	// DefaultMaxBody is larger than any request that keeps to the other limits.
 	DefaultMaxBody = 1 << 20
 )
@@ -49,6 +52,8 @@ type Config struct {
 	MaxBody         int // bytes of one request; 0: DefaultMaxBody
 	// Count is told of every request; nil: nobody counts.
 	Count func(method string, status int, took time.Duration)
+	// Allow takes one request of what a key may ask for in a second; nil: any number.
+	Allow func(key string) (wait time.Duration, ok bool)
 	Now   func() time.Time
 	// Auditor is told of what is changed; nil: nobody is.
 	Auditor Auditor
@@ -94,6 +99,9 @@ func New(cfg Config, h Hub) *Handler {
 	if cfg.Count == nil {
 		cfg.Count = func(string, int, time.Duration) {}
 	}
+	if cfg.Allow == nil {
+		cfg.Allow = func(string) (time.Duration, bool) { return 0, true }
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -127,15 +135,23 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, do method) (any
 	if h.cfg.ID == "" || r.PathValue("id") != h.cfg.ID {
 		return nil, refused(http.StatusNotFound, "no app has this id")
 	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails where there is no connection, as in tests
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(h.cfg.MaxBody)))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, refused(http.StatusRequestEntityTooLarge, "the body is too large")
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, refused(http.StatusRequestTimeout, "the body did not arrive in time")
 	} else if err != nil {
 		return nil, refused(http.StatusBadRequest, "the body did not arrive")
 	}
+	_ = control.SetReadDeadline(time.Time{}) // or what follows would be cut off
 	if err := h.authenticate(r, body); err != nil {
 		h.unauthenticated(r, err)
 		return nil, err
+	}
+	if wait, ok := h.cfg.Allow(h.cfg.Key); !ok {
+		return nil, &refusal{http.StatusTooManyRequests, "too many requests; try again", wait}
 	}
 	return do(h, r, body)
 }
@@ -144,29 +160,31 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, do method) (any
 type refusal struct {
 	status int
 	text   string
+	after  time.Duration // with 429 and 503: when to try again; 0: soon
 }
 
 func (r *refusal) Error() string { return r.text }
 
-func refused(status int, text string) error { return &refusal{status, text} }
+func refused(status int, text string) error { return &refusal{status: status, text: text} }
 
 // failures names the hub's errors.
 var failures = []struct {
 	err error
 	refusal
 }{
-	{hub.ErrUnknownChannel, refusal{http.StatusBadRequest, "the channel's namespace is not defined"}},
-	{hub.ErrBadRequest, refusal{http.StatusBadRequest, "no channel can have this name"}},
-	{hub.ErrLimitExceeded, refusal{http.StatusRequestEntityTooLarge, "the event's data is too large"}},
-	{hub.ErrNotAvailable, refusal{http.StatusBadRequest, "an option of the channel's namespace is off"}},
-	{hub.ErrBusy, refusal{http.StatusServiceUnavailable, "too busy: not everything was published; try again"}},
-	{hub.ErrReadOnly, refusal{http.StatusServiceUnavailable, "the disk is full: not everything was published"}},
-	{hub.ErrShutdown, refusal{http.StatusServiceUnavailable, "the server is stopping"}},
+	{hub.ErrUnknownChannel, refusal{status: http.StatusBadRequest, text: "the channel's namespace is not defined"}},
+	{hub.ErrBadRequest, refusal{status: http.StatusBadRequest, text: "no channel can have this name"}},
+	{hub.ErrLimitExceeded, refusal{status: http.StatusRequestEntityTooLarge, text: "the event's data is too large"}},
+	{hub.ErrNotAvailable, refusal{status: http.StatusBadRequest, text: "an option of the channel's namespace is off"}},
+	{hub.ErrBusy, refusal{status: http.StatusServiceUnavailable, text: "too busy: not everything was published; try again"}},
+	{hub.ErrTooManyRequests, refusal{status: http.StatusTooManyRequests, text: "too many publications: not everything was published; try again"}},
+	{hub.ErrReadOnly, refusal{status: http.StatusServiceUnavailable, text: "the disk is full: not everything was published"}},
+	{hub.ErrShutdown, refusal{status: http.StatusServiceUnavailable, text: "the server is stopping"}},
 }
 
 // fail answers with an error, in a line of text as Pusher does.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
-	why := &refusal{http.StatusInternalServerError, "internal server error"}
+	why := &refusal{status: http.StatusInternalServerError, text: "internal server error"}
 	if !errors.As(err, &why) {
 		known := false
 		for i := range failures {
@@ -179,8 +197,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
 			h.cfg.Log.Error("request failed", "path", r.URL.Path, "error", err)
 		}
 	}
-	if why.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+	if why.status == http.StatusServiceUnavailable || why.status == http.StatusTooManyRequests {
+		after := (why.after + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.Itoa(max(int(after), 1)))
 	}
 	http.Error(w, why.text, why.status)
 	return why.status

@@ -252,3 +252,24 @@ func TestAnotherApp(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+func TestTooManyRequests(t *testing.T) {
+	asked := ""
+	cfg := Config{Allow: func(key string) (time.Duration, bool) { asked = key; return 1500 * time.Millisecond, false }}
+	events := request{method: http.MethodPost, path: "/apps/app/events", body: `{"name":"e","channel":"a","data":"1"}`}
+	h := &fakeHub{}
+	w := answer(h, cfg, events.signed())
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "2" || asked != testKey || len(h.asked) != 0 {
+		t.Errorf("%d, Retry-After %q, key %q: %s", w.Code, w.Header().Get("Retry-After"), asked, w.Body)
+	}
+	asked = ""
+	events.forge = func(q url.Values) { q.Set("auth_signature", "0") }
+	if w := answer(h, cfg, events.signed()); w.Code != http.StatusUnauthorized || asked != "" {
+		t.Errorf("%d: who has not signed took from the key %q", w.Code, asked)
+	}
+	h.err = hub.ErrTooManyRequests
+	events.forge = nil
+	if w := answer(h, Config{}, events.signed()); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("the app's rate: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+}

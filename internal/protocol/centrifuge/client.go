@@ -16,6 +16,7 @@ type session interface {
 	questions
 	Publish(p hub.ClientPublish, done func(engine.PublishResult, error))
 	RPC(r hub.RPC, done func(hub.RPCResult, error))
+	MayCall() error
 }
 
 type wire interface {

@@ -28,7 +28,7 @@ var (
 	errNotAvailable      = &errorCode{108, "not available", false, "The namespace has no history, no presence or no tags filter, there is no backend to answer an RPC, or the server does not offer this: map and shared poll subscriptions."}
 	errTokenExpired      = &errorCode{109, "token expired", false, "The connection or subscription token has expired. The client gets a new one and tries again."}
 	errExpired           = &errorCode{110, "expired", false, "What a backend has allowed had expired when it answered."}
-	errTooManyRequests   = &errorCode{111, "too many requests", true, "No room: publications come faster than they can be stored, or the disk is full. Nothing was stored and nothing delivered."}
+	errTooManyRequests   = &errorCode{111, "too many requests", true, "Too many subscribes, publishes or calls of the connection, its user or its App ([limits](limits.md)), or no room: publications come faster than they can be stored, or the disk is full. Nothing was stored and nothing delivered."}
 	errUnrecoverable     = &errorCode{112, "unrecoverable position", false, "The position is of another epoch or above the channel's top, or a subscribe that insisted on recovery could not be recovered."}
 	errConcurrentPaging  = &errorCode{113, "concurrent pagination", true, "Another page of the same map is being read. Not sent: maps are not offered."}
 )
@@ -113,12 +113,12 @@ func disconnectCodes() []ending {
 		disconnected(hub.DisconnectInsufficientState, "The server cannot be sure that the client has seen every message; it recovers on return. Sent for subscriptions that the server made."),
 		disconnected(hub.DisconnectForceReconnect, "A backend asked for it."),
 		disconnected(hub.DisconnectNoPong, "A ping was not answered in time."),
-		disconnected(hub.DisconnectTooManyRequests, "The client sends too many commands. Not sent yet."),
+		disconnected(hub.DisconnectTooManyRequests, "The client sends too many bytes in a second, or its App has as many connections as it may have ([limits](limits.md))."),
 		disconnected(hub.DisconnectInvalidToken, "The connection token is invalid: the signature, a claim, or, on refresh, another user's."),
 		disconnected(hub.DisconnectBadRequest, "The client sent what the protocol does not allow; see what is malformed in the protocol's page."),
 		disconnected(hub.DisconnectStale, "No connect command came in time."),
 		disconnected(hub.DisconnectForced, "A backend asked for it, and the client is not to come back."),
-		disconnected(hub.DisconnectConnectionLimit, "Too many connections. Not sent yet."),
+		disconnected(hub.DisconnectConnectionLimit, "The user has as many connections as a user may have (`limits.connections_per_user`)."),
 		disconnected(hub.DisconnectChannelLimit, "A backend subscribed the connection to more channels than it may have."),
 		disconnected(hub.DisconnectInappropriate, "The client's encoding cannot carry a message. Not sent yet."),
 		disconnected(hub.DisconnectPermissionDenied, "A unidirectional client without a token, where anonymous clients are not allowed or a backend refused it."),

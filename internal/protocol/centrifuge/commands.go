@@ -38,6 +38,10 @@ func (c *client) do(method string, cmd *protocol.Command) error {
 	case methodSubRefresh:
 		return c.subRefresh(cmd.Id, cmd.SubRefresh)
 	case methodRPC:
+		if err := c.s.MayCall(); err != nil {
+			c.fail(method, cmd.Id, err)
+			return nil
+		}
 		c.rpc(cmd.Id, cmd.Rpc)
 		return nil
 	case methodPing:

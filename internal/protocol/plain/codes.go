@@ -25,6 +25,7 @@ var errorTable = []struct {
 	{hub.ErrBadRequest, 107, "bad request: no channel can have this name"},
 	{hub.ErrBusy, 111, "too many requests"},
 	{hub.ErrExpired, 109, "expired"},
+	{hub.ErrTooManyRequests, 111, "too many requests"},
 }
 
 // refusal is why a request gets no session. channel is "" when it is about none.

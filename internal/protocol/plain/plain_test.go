@@ -156,7 +156,7 @@ func TestEvents(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for err, code := range map[error]uint32{
 		hub.ErrUnauthorized: 101, hub.ErrUnknownChannel: 102, hub.ErrPermissionDenied: 103, hub.ErrLimitExceeded: 106,
-		hub.ErrBadRequest: 107, hub.ErrBusy: 111, errPosition: 100,
+		hub.ErrBadRequest: 107, hub.ErrBusy: 111, hub.ErrTooManyRequests: 111, errPosition: 100,
 	} {
 		if d := refusal(err, "news"); d.Code != code || !strings.HasSuffix(d.Reason, ": news") {
 			t.Errorf("%v: %+v", err, d)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/limit"
 )
 
 // session is what a client's messages are done with: *hub.Session, whose rules
@@ -43,7 +44,7 @@ type client struct {
 	s      session
 	socket string
 	signed *signed // nil: nobody has signed in
-	events bucket
+	events limit.Bucket
 }
 
 // signed is who has signed in.

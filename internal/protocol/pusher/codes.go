@@ -16,6 +16,7 @@ const (
 	CodeBadProtocol     = 4007 // a version of the protocol that is not served
 	CodeNoProtocol      = 4008 // no version of the protocol is given
 	CodeUnauthorized    = 4009 // refused, or ended by a backend
+	CodeOverQuota       = 4004 // too many connections of one user
 	CodeOverCapacity    = 4100 // come back after a while
 	CodeReconnect       = 4200 // come back at once
 	CodeNoPong          = 4201 // a ping was not answered
@@ -26,7 +27,7 @@ const (
 // Codes lists them all, for metrics.
 func Codes() []uint32 {
 	return []uint32{
-		CodeNoApp, CodeBadVersion, CodeBadProtocol, CodeNoProtocol, CodeUnauthorized,
+		CodeNoApp, CodeOverQuota, CodeBadVersion, CodeBadProtocol, CodeNoProtocol, CodeUnauthorized,
 		CodeOverCapacity, CodeReconnect, CodeNoPong, CodeClientEventRate, CodeWatchlist,
 	}
 }
@@ -50,6 +51,8 @@ func farewell(d hub.Disconnect) hub.Disconnect {
 		code = CodeNoPong
 	case d.Code == hub.DisconnectSlow.Code, d.Code == hub.DisconnectTooManyRequests.Code:
 		code = CodeOverCapacity
+	case d.Code == hub.DisconnectConnectionLimit.Code:
+		code = CodeOverQuota
 	case d.Code >= firstFinal:
 		code = CodeUnauthorized
 	}
@@ -86,6 +89,7 @@ var refusals = []struct {
 	{hub.ErrAlreadySubscribed, refusal{"BadRequest", "there is a subscription to this channel", 409, 105}},
 	{hub.ErrLimitExceeded, refusal{"LimitReached", "too many channels on this connection, or too many members on the channel", 413, 106}},
 	{hub.ErrBusy, refusal{"Unavailable", "too busy; try again", 503, 111}},
+	{hub.ErrTooManyRequests, refusal{"LimitReached", "too many requests; try again", 429, 111}},
 	{hub.ErrReadOnly, refusal{"Unavailable", "too busy; try again", 503, 111}},
 	{channel.ErrTokenKeys, refusal{"Unavailable", "the keys of tokens are being fetched; try again", 503, 100}},
 	{hub.ErrExpired, refusal{"AuthError", "the channel is not open to this client", 403, 103}},

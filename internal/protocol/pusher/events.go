@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -17,8 +16,8 @@ func (c *client) clientEvent(m *message) {
 		c.fail(methodPublish, 0, badRequest, why)
 		return
 	}
-	if !c.events.take(c.p.cfg.Now(), c.p.cfg.EventRate) {
-		c.fail(methodPublish, CodeClientEventRate, CodeClientEventRate, "client events come too fast")
+	if _, ok := c.events.Take(c.p.cfg.Now().Sub(c.p.started), 1, c.p.rate); !ok {
+		c.tooFast()
 		return
 	}
 	name, event, data := m.Channel, m.Event, clientData(m.Data)
@@ -66,7 +65,17 @@ func clientData(raw json.RawMessage) []byte {
 	return oneLine(bytes.Clone(raw))
 }
 
+// tooFast refuses a client event for the rate of the protocol's own or one of the
+// hub's.
+func (c *client) tooFast() {
+	c.fail(methodPublish, CodeClientEventRate, CodeClientEventRate, "client events come too fast")
+}
+
 func (c *client) notPublished(name string, err error) {
+	if errors.Is(err, hub.ErrTooManyRequests) {
+		c.tooFast()
+		return
+	}
 	why, known := refusalOf(err)
 	switch {
 	case !known:
@@ -83,22 +92,4 @@ func (c *client) memberOf(name string) string {
 		return ""
 	}
 	return c.s.Member(name)
-}
-
-// bucket bounds a rate: as many events at once as one second allows, and no more
-// in the long run.
-type bucket struct {
-	left float32
-	last int64 // Unix ms
-}
-
-func (b *bucket) take(now time.Time, perSecond int) bool {
-	limit := float32(perSecond)
-	passed := float32(now.UnixMilli()-b.last) / 1000
-	b.left, b.last = min(limit, b.left+max(passed, 0)*limit), now.UnixMilli()
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }

@@ -172,6 +172,7 @@ var named = map[string]error{
 	"limit_exceeded":     hub.ErrLimitExceeded,
 	"busy":               hub.ErrBusy,
 	"read_only":          hub.ErrReadOnly,
+	"too_many_requests":  hub.ErrTooManyRequests,
 	"shutdown":           hub.ErrShutdown,
 	"disk":               errors.New("write /var/lib/secret: input/output error"),
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/limit"
 )
 
 // Config is what a Protocol is made of. Key and Secret are the App's; every
@@ -38,7 +39,11 @@ type Teller interface {
 }
 
 // Protocol implements hub.Protocol. One value serves every session.
-type Protocol struct{ cfg Config }
+type Protocol struct {
+	cfg     Config
+	rate    limit.Rate // of client events: as many at once as in a second
+	started time.Time
+}
 
 var (
 	_ hub.Protocol = (*Protocol)(nil)
@@ -68,7 +73,7 @@ func New(cfg Config) *Protocol {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Protocol{cfg}
+	return &Protocol{cfg: cfg, rate: limit.NewRate(int64(cfg.EventRate), time.Second, 1), started: cfg.Now()}
 }
 
 type nobody struct{}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -146,13 +147,61 @@ func (h *Handler) adopt(w http.ResponseWriter, reply []byte) error {
 	c := &conn{handler: h, shard: h.cfg.Hub.Any()}
 	last := !h.remember(c)
 	c.last = last
-	err = h.cfg.Engine.Adopt(c.shard, nc, early, func(s transport.Stream) transport.Receiver {
+	early = append([]byte(nil), early...)
+	err = h.cfg.Engine.Adopt(c.shard, &kept{nc}, early, func(s transport.Stream) transport.Receiver {
 		return c.open(s, h.appendReply(nil, reply, last))
 	})
-	if err != nil {
-		h.forget(c)
+	if err == nil {
+		return nc.Close() // the engine has a descriptor of its own
 	}
-	return err
+	h.forget(c)
+	return errors.Join(err, h.stay(nc, early, h.appendReply(nil, reply, last)))
+}
+
+// stay answers on a connection that could not be moved, for want of descriptors,
+// and goes on with it in net/http.
+func (h *Handler) stay(nc net.Conn, early, answer []byte) error {
+	if err := nc.SetWriteDeadline(time.Now().Add(h.cfg.RequestTimeout)); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	if _, err := nc.Write(answer); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	h.back.give(transport.Front(nc, early, nil))
+	return nil
+}
+
+// kept is a connection that an engine does not close when it cannot adopt it.
+type kept struct{ net.Conn }
+
+var _ transport.Fronted = (*kept)(nil)
+
+// Close implements net.Conn; whoever keeps it closes it.
+func (k *kept) Close() error { return nil }
+
+// SyscallConn implements syscall.Conn.
+func (k *kept) SyscallConn() (syscall.RawConn, error) { return transport.RawConn(k.Conn) }
+
+// Below implements transport.Fronted.
+func (k *kept) Below() net.Conn { return k.Conn }
+
+// Held implements transport.Fronted.
+func (k *kept) Held() []byte {
+	if f, ok := k.Conn.(transport.Fronted); ok {
+		return f.Held()
+	}
+	return nil
+}
+
+// Said implements transport.Fronted.
+func (k *kept) Said() net.Addr {
+	if f, ok := k.Conn.(transport.Fronted); ok {
+		return f.Said()
+	}
+	return nil
 }
 
 // remember counts a connection in; false: the handler is closed, and the reply is

@@ -27,10 +27,10 @@ var (
 )
 
 // open makes the session of a request and hands it what the request said.
-func (c *conn) open(s transport.Stream, shard *hub.Shard, enc *hub.Encoding, req request) transport.Receiver {
-	c.handler.handshakes.Add(-1)
+func (c *conn) open(s transport.Stream, place hub.Place, enc *hub.Encoding, req request) transport.Receiver {
+	c.handler.gate.Done()
 	c.stream = s
-	c.session = shard.Open(c, enc, req.hello)
+	c.session = place.Open(c, enc, req.hello)
 	if c.handler.cfg.Emulated {
 		c.session.Emulate()
 	}

@@ -4,14 +4,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"mime"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -83,11 +81,11 @@ type variant struct {
 
 // Handler answers requests with streams.
 type Handler struct {
-	cfg        Config
-	variants   []variant
-	handshakes atomic.Int64
+	cfg      Config
+	variants []variant
+	gate     *transport.Gate
 
-	refusedOrigin, refusedHandshake, handshakeLimit *metrics.Counter
+	refusedOrigin, refusedHandshake *metrics.Counter
 }
 
 // New makes a Handler and registers its encodings with the hub.
@@ -100,7 +98,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg:              cfg,
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
-		handshakeLimit:   cfg.Metrics.Drops.Of(metrics.DropHandshakeLimit),
+		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
 	}
 	for _, v := range cfg.Variants {
 		if v.ContentType == "" {
@@ -166,25 +164,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.cfg.Header != nil {
 		req.hello = hub.Greet(req.hello, h.cfg.Header(r.Header))
 	}
-	if h.handshakes.Add(1) > int64(h.cfg.MaxHandshakes) {
-		h.handshakes.Add(-1)
-		h.handshakeLimit.Inc()
-		h.unavailable(w, r, origin, hub.Disconnect{Code: codeTooMany, Reason: "too many connections at once"})
+	if denial := h.gate.Begin(r); denial != nil {
+		h.deny(w, r, origin, denial)
 		return
 	}
-	shard, err := h.cfg.Hub.Pick()
-	if err != nil {
-		h.handshakes.Add(-1)
-		d := hub.Disconnect{Code: codeTooMany, Reason: err.Error()}
-		if errors.Is(err, hub.ErrShutdown) {
-			d = hub.DisconnectShutdown
-		}
-		h.unavailable(w, r, origin, d)
+	place, denial := h.gate.Enter(r)
+	if denial != nil {
+		h.gate.Done()
+		h.deny(w, r, origin, denial)
 		return
 	}
-	if err := h.open(w, r, shard, req); err != nil {
-		h.handshakes.Add(-1)
-		h.cfg.Hub.Release()
+	if err := h.open(w, r, place, req); err != nil {
+		h.gate.Done()
+		place.Release()
 		h.cfg.Log.Debug("stream failed", "remote", r.RemoteAddr, "error", err)
 	}
 }
@@ -229,12 +221,17 @@ func (f *refusal) write(w http.ResponseWriter, origin string) {
 	for name, values := range header(jsonType, origin) {
 		w.Header()[name] = values
 	}
+	tellWhen(w.Header(), f.status)
 	w.WriteHeader(f.status)
 	_, _ = w.Write(errorBody(f.code, f.message)) // a reader that has left is not our error
 }
 
-// unavailable asks for another try; not all at the same time.
-func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, origin string, d hub.Disconnect) {
+// deny asks for another try.
+func (h *Handler) deny(w http.ResponseWriter, r *http.Request, origin string, denial *transport.Denial) {
+	d := hub.Disconnect{Code: codeTooMany, Reason: denial.Err.Error()}
+	if errors.Is(denial.Err, hub.ErrShutdown) {
+		d = hub.DisconnectShutdown
+	}
 	if v := h.choose(r); v.returns(r) {
 		for name, values := range header(v.ContentType, origin) {
 			w.Header()[name] = values
@@ -242,8 +239,8 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, origin str
 		_, _ = w.Write(v.Retry(nil, d)) // a reader that has left is not our error
 		return
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
-	(&refusal{http.StatusServiceUnavailable, d.Code, d.Reason}).write(w, origin)
+	denial.SetHeader(w.Header())
+	(&refusal{denial.Status, d.Code, d.Reason}).write(w, origin)
 }
 
 // returns reports whether the client comes back from anything but an error.
@@ -305,25 +302,25 @@ func (h *Handler) choose(r *http.Request) *variant {
 
 // open begins the response: on the shard's loop where the connection can be
 // taken from net/http, otherwise, as with HTTP/2 and for short responses, here.
-func (h *Handler) open(w http.ResponseWriter, r *http.Request, shard *hub.Shard, req request) error {
+func (h *Handler) open(w http.ResponseWriter, r *http.Request, place hub.Place, req request) error {
 	c := &conn{handler: h, variant: h.choose(r)}
 	c.returns = c.variant.returns(r)
 	if r.ProtoMajor == 1 && c.variant.Format != Whole {
 		nc, buf, err := http.NewResponseController(w).Hijack()
 		if err == nil {
-			return h.adopt(nc, buf.Reader, r, shard, c, req)
+			return h.adopt(nc, buf.Reader, r, place, c, req)
 		}
 		if !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 	}
-	s := newWriter(w, r, shard, header(c.variant.ContentType, req.origin), header(jsonType, req.origin))
+	s := newWriter(w, r, place.Shard, header(c.variant.ContentType, req.origin), header(jsonType, req.origin))
 	c.opening = s
-	s.run(func(s transport.Stream) transport.Receiver { return c.open(s, shard, c.variant.plain, req) })
+	s.run(func(s transport.Stream) transport.Receiver { return c.open(s, place, c.variant.plain, req) })
 	return nil
 }
 
-func (h *Handler) adopt(nc net.Conn, r peeker, hr *http.Request, shard *hub.Shard, c *conn, req request) error {
+func (h *Handler) adopt(nc net.Conn, r peeker, hr *http.Request, place hub.Place, c *conn, req request) error {
 	early, err := r.Peek(r.Buffered())
 	if err != nil {
 		return errors.Join(err, nc.Close())
@@ -336,8 +333,8 @@ func (h *Handler) adopt(nc net.Conn, r peeker, hr *http.Request, shard *hub.Shar
 		enc = c.variant.chunked
 	}
 	c.opening = &wire{contentType: c.variant.ContentType, origin: req.origin, chunked: c.chunked}
-	return h.cfg.Engine.Adopt(shard, nc, early, func(s transport.Stream) transport.Receiver {
-		return c.open(s, shard, enc, req)
+	return h.cfg.Engine.Adopt(place.Shard, nc, early, func(s transport.Stream) transport.Receiver {
+		return c.open(s, place, enc, req)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -230,12 +231,12 @@ func TestTooManyAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.cfg.MaxHandshakes = 0
+	h.gate = transport.NewGate(f.hub, 0, f.count, slog.New(slog.DiscardHandler))
 	f.listen(h)
 	if r := f.ask(http.MethodPost, "hello", nil); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 		t.Errorf("HTTP %d %v", r.StatusCode, r.Header)
 	}
-	if f.hub.Info().Clients != 0 || h.handshakes.Load() != 0 {
+	if f.hub.Info().Clients != 0 || h.gate.UnderWay() != 0 {
 		t.Error("a place was not given back")
 	}
 }
@@ -281,7 +282,7 @@ func TestOrigins(t *testing.T) {
 func TestStatuses(t *testing.T) {
 	for code, want := range map[uint32]int{
 		100: 500, 101: 401, 102: 404, 103: 403, 106: 400, 107: 400, 109: 401, 111: 429, 112: 416,
-		3001: 503, 3005: 401, 3008: 503, 3500: 401, 3501: 400, 3502: 408, 3503: 403, 9: 503,
+		3001: 503, 3005: 401, 3008: 503, 3013: 429, 3504: 429, 3500: 401, 3501: 400, 3502: 408, 3503: 403, 9: 503,
 	} {
 		if got := statusOf(code); got != want {
 			t.Errorf("%d: HTTP %d, want %d", code, got, want)

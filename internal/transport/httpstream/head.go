@@ -51,6 +51,7 @@ func (o *wire) accept() []byte {
 
 func (o *wire) refuse(status int, body []byte) []byte {
 	h := header(jsonType, o.origin)
+	tellWhen(h, status)
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	return append(o.head(status, h), body...)
 }
@@ -87,7 +88,7 @@ func statusOf(code uint32) int {
 		return http.StatusNotFound
 	case 106, 107, 108, 3501, 3505:
 		return http.StatusBadRequest
-	case 111:
+	case 111, 3013, 3504:
 		return http.StatusTooManyRequests
 	case 112:
 		return http.StatusRequestedRangeNotSatisfiable
@@ -105,6 +106,14 @@ func statusOf(code uint32) int {
 // isFinal reports a code of a backend that asks the client not to come back: an error
 // of its own, or a disconnect (see hub.Disconnect).
 func isFinal(code uint32) bool { return code >= 400 && code < 2000 || code >= 4500 && code < 5000 }
+
+// tellWhen says when what was too much may be asked for again, unless that is known
+// better.
+func tellWhen(h http.Header, status int) {
+	if status == http.StatusTooManyRequests && h["Retry-After"] == nil {
+		h["Retry-After"] = []string{"1"}
+	}
+}
 
 func isTemporary(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout

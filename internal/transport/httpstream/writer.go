@@ -52,8 +52,10 @@ const (
 )
 
 func newWriter(w http.ResponseWriter, r *http.Request, shard *hub.Shard, good, bad http.Header) *writer {
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{}) // each write has its own
 	return &writer{
-		w: w, control: http.NewResponseController(w), shard: shard, remote: r.RemoteAddr, left: r.Context(),
+		w: w, control: control, shard: shard, remote: r.RemoteAddr, left: r.Context(),
 		good: good, bad: bad, wake: make(chan struct{}, 1),
 	}
 }
@@ -130,6 +132,7 @@ func (s *writer) begin(status int, last bool, size int) {
 	for name, values := range h {
 		s.w.Header()[name] = values
 	}
+	tellWhen(s.w.Header(), status)
 	if last {
 		s.w.Header().Set("Content-Length", strconv.Itoa(size))
 	}

@@ -3,11 +3,8 @@ package httpstream
 import (
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -35,8 +32,8 @@ type XHR struct {
 	streaming *hub.Encoding
 	polling   *hub.Encoding
 
-	handshakes                                      atomic.Int64
-	refusedOrigin, refusedHandshake, handshakeLimit *metrics.Counter
+	gate                            *transport.Gate
+	refusedOrigin, refusedHandshake *metrics.Counter
 
 	mu       sync.Mutex
 	sessions map[string]*carrier
@@ -75,7 +72,7 @@ func NewXHR(cfg XHRConfig) (*XHR, error) {
 		polling:          cfg.Hub.NewEncoding(cfg.Protocol, xhrFraming{}, cfg.Polling),
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
-		handshakeLimit:   cfg.Metrics.Drops.Of(metrics.DropHandshakeLimit),
+		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
 		sessions:         make(map[string]*carrier),
 	}, nil
 }
@@ -111,20 +108,18 @@ func (x *XHR) receive(enc *hub.Encoding) http.Handler {
 			(&refusal{http.StatusNotFound, codeBadRequest, "there can be no such session"}).write(w, origin)
 			return
 		}
-		if x.handshakes.Add(1) > int64(x.cfg.MaxHandshakes) {
-			x.handshakes.Add(-1)
-			x.handshakeLimit.Inc()
-			x.unavailable(w, origin, "too many connections at once")
+		if denial := x.gate.Begin(r); denial != nil {
+			deny(w, origin, denial)
 			return
 		}
-		c, fresh, err := x.session(id, enc, r)
-		if err != nil {
-			x.handshakes.Add(-1)
-			x.unavailable(w, origin, err.Error())
+		c, fresh, denial := x.session(id, enc, r)
+		if denial != nil {
+			x.gate.Done()
+			deny(w, origin, denial)
 			return
 		}
 		if err := x.open(w, r, c, origin); err != nil {
-			x.handshakes.Add(-1)
+			x.gate.Done()
 			if fresh {
 				c.shard.Post(c.abandon)
 			}
@@ -133,28 +128,28 @@ func (x *XHR) receive(enc *hub.Encoding) http.Handler {
 	})
 }
 
-func (x *XHR) unavailable(w http.ResponseWriter, origin, why string) {
-	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
-	(&refusal{http.StatusServiceUnavailable, codeTooMany, why}).write(w, origin)
+func deny(w http.ResponseWriter, origin string, d *transport.Denial) {
+	d.SetHeader(w.Header())
+	(&refusal{d.Status, codeTooMany, d.Err.Error()}).write(w, origin)
 }
 
 // session finds a session, or makes one that is open once its first response is.
-func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier, fresh bool, err error) {
+func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier, fresh bool, denial *transport.Denial) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if c := x.sessions[id]; c != nil {
 		return c, false, nil
 	}
-	shard, err := x.cfg.Hub.Pick()
-	if err != nil {
-		return nil, false, err
+	place, denial := x.gate.Enter(r)
+	if denial != nil {
+		return nil, false, denial
 	}
 	hello, err := x.hello(r)
 	if err != nil {
-		x.cfg.Hub.Release()
-		return nil, false, err
+		place.Release()
+		return nil, false, &transport.Denial{Status: http.StatusServiceUnavailable, Err: err}
 	}
-	c = &carrier{xhr: x, id: id, shard: shard, enc: enc, polls: enc == x.polling, hello: hello, remote: r.RemoteAddr}
+	c = &carrier{xhr: x, id: id, place: place, shard: place.Shard, enc: enc, polls: enc == x.polling, hello: hello, remote: r.RemoteAddr}
 	x.sessions[id] = c
 	return c, true, nil
 }

@@ -17,7 +17,8 @@ type carrier struct {
 	// Fixed.
 	xhr    *XHR
 	id     string
-	shard  *hub.Shard
+	place  hub.Place
+	shard  *hub.Shard // place's
 	enc    *hub.Encoding
 	polls  bool
 	hello  any // until the session is open
@@ -56,7 +57,7 @@ var _ transport.Receiver = (*answer)(nil)
 // open takes the place of the response before, which the client has left.
 func (a *answer) open(s transport.Stream) transport.Receiver {
 	c := a.carrier
-	c.xhr.handshakes.Add(-1)
+	c.xhr.gate.Done()
 	a.stream, a.whole = s, true
 	switch {
 	case c.gone: // meanwhile; the client learns it from the next session's o
@@ -78,7 +79,7 @@ func (a *answer) open(s transport.Stream) transport.Receiver {
 		a.begin("o\n")
 		hello := c.hello
 		c.hello = nil
-		c.session = c.shard.Open(c, c.enc, hello)
+		c.session = c.place.Open(c, c.enc, hello)
 	default:
 		a.begin("")
 		c.session.Pong()
@@ -185,7 +186,7 @@ func (c *carrier) abandon() {
 	if c.session == nil && !c.gone {
 		c.gone = true
 		c.xhr.remove(c)
-		c.xhr.cfg.Hub.Release()
+		c.place.Release()
 	}
 }
 

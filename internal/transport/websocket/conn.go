@@ -87,11 +87,15 @@ func (c *conn) message(op byte, compressed bool, payload []byte) error {
 // stopped implements sink.
 func (c *conn) stopped() bool { return c.is(peerClosed) || c.is(paused) && !c.is(closing) }
 
+// controlHead is what a client's control frame has besides its payload (RFC 6455,
+// 5.2).
+const controlHead = 6
+
 // control implements sink.
 func (c *conn) control(op byte, payload []byte) error {
 	switch op {
 	case opPing:
-		if !c.is(closing) {
+		if !c.is(closing) && c.session.Heard(controlHead+len(payload)) {
 			frame := make([]byte, 0, 2+len(payload))
 			c.session.SendFrame(AppendFrame(frame, opPong, payload))
 		}
@@ -99,6 +103,8 @@ func (c *conn) control(op byte, payload []byte) error {
 		if c.is(probed) {
 			c.flags &^= probed
 			c.session.Pong()
+		} else if !c.is(closing) {
+			c.session.Heard(controlHead + len(payload))
 		}
 	case opClose:
 		return c.peerClose(payload)

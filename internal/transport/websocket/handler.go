@@ -6,11 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -63,11 +60,11 @@ type served struct {
 
 // Handler upgrades requests and hands their connections to the engine.
 type Handler struct {
-	cfg        Config
-	protocols  []served
-	handshakes atomic.Int64
+	cfg       Config
+	protocols []served
+	gate      *transport.Gate
 
-	refusedOrigin, refusedHandshake, handshakeLimit *metrics.Counter
+	refusedOrigin, refusedHandshake *metrics.Counter
 }
 
 // New makes a Handler and registers its encodings with the hub.
@@ -94,7 +91,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg:              cfg,
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
-		handshakeLimit:   cfg.Metrics.Drops.Of(metrics.DropHandshakeLimit),
+		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
 	}
 	for _, p := range cfg.Protocols {
 		h.protocols = append(h.protocols, served{
@@ -125,34 +122,32 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this origin may not connect; the server's client.allowed_origins says which may", http.StatusForbidden)
 		return
 	}
-	if h.handshakes.Add(1) > int64(h.cfg.MaxHandshakes) {
-		h.handshakes.Add(-1)
-		h.handshakeLimit.Inc()
-		unavailable(w, "too many connections at once")
+	if denial := h.gate.Begin(r); denial != nil {
+		deny(w, denial)
 		return
 	}
-	shard, err := h.cfg.Hub.Pick()
-	if err != nil {
-		h.handshakes.Add(-1)
-		unavailable(w, err.Error())
+	place, denial := h.gate.Enter(r)
+	if denial != nil {
+		h.gate.Done()
+		deny(w, denial)
 		return
 	}
-	if err := h.upgrade(w, r, shard); err != nil {
-		h.handshakes.Add(-1)
-		h.cfg.Hub.Release()
+	if err := h.upgrade(w, r, place); err != nil {
+		h.gate.Done()
+		place.Release()
 		h.cfg.Log.Debug("upgrade failed", "remote", r.RemoteAddr, "error", err)
 	}
 }
 
-// unavailable asks for another try; not all at the same time.
-func unavailable(w http.ResponseWriter, why string) {
-	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
-	http.Error(w, why, http.StatusServiceUnavailable)
+// deny asks for another try.
+func deny(w http.ResponseWriter, d *transport.Denial) {
+	d.SetHeader(w.Header())
+	http.Error(w, d.Err.Error(), d.Status)
 }
 
 // upgrade answers 101 and gives the connection away. The slot of the gate and of
 // the hub are given back here only on an error.
-func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Shard) error {
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, place hub.Place) error {
 	proto := h.choose(r.Header)
 	extension := ""
 	if !h.cfg.NoDeflate {
@@ -186,10 +181,10 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, shard *hub.Sha
 		c.flags |= deflated
 		enc = proto.deflated
 	}
-	return h.cfg.Engine.Adopt(shard, nc, early, func(s transport.Stream) transport.Receiver {
-		h.handshakes.Add(-1)
+	return h.cfg.Engine.Adopt(place.Shard, nc, early, func(s transport.Stream) transport.Receiver {
+		h.gate.Done()
 		c.stream = s
-		c.session = shard.Open(c, enc, hello)
+		c.session = place.Open(c, enc, hello)
 		return c
 	})
 }

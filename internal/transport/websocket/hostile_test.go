@@ -108,7 +108,7 @@ func TestHandshakeUnread(t *testing.T) {
 		client, server := net.Pipe()
 		began := time.Now()
 		h.ServeHTTP(&hijacked{httptest.NewRecorder(), server}, r)
-		if n := h.handshakes.Load(); n != 0 || time.Since(began) != handshakeTimeout {
+		if n := h.gate.UnderWay(); n != 0 || time.Since(began) != handshakeTimeout {
 			t.Errorf("%d handshakes are under way after %s", n, time.Since(began))
 		}
 		if _, err := client.Read(make([]byte, 1)); err == nil {
