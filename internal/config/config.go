@@ -210,7 +210,7 @@ func Default() Config {
 			OutboxMaxBytes: 1 << 20, MaxMessageSize: 1 << 20, MaxChannels: 128, MaxPending: 64,
 			MaxHandshakes: 2048, SendBufferSize: 64 << 10, Compression: true,
 		},
-		Limits: Limits{Burst: 5 * time.Second, SubscribesPerConnection: 100, PublishesPerConnection: 100, RPCsPerConnection: 100},
+		Limits: Limits{Burst: 5 * time.Second, SubscribesPerConnection: 1000, PublishesPerConnection: 1000, RPCsPerConnection: 1000},
 		Pusher: Pusher{ClientEventRate: 10, ActivityTimeout: 2 * time.Minute, MaxEventSize: 10 << 10},
 		Webhook: Webhook{
 			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,

@@ -79,7 +79,7 @@ func (f *fakeSession) Disconnect(d hub.Disconnect) {
 }
 
 func (f *fakeSession) Emulation() (secret, node string) { return f.secret, f.node }
-func (f *fakeSession) MayCall() error                   { return f.errs[methodRPC] }
+func (f *fakeSession) MayCall() error                   { return f.errs["may call"] }
 func (f *fakeSession) Alive() bool                      { return f.ended == nil }
 func (f *fakeSession) Pong()                            { f.note("pong") }
 
