@@ -146,14 +146,50 @@ func (h *Handler) adopt(w http.ResponseWriter, reply []byte) error {
 	c := &conn{handler: h, shard: h.cfg.Hub.Any()}
 	last := !h.remember(c)
 	c.last = last
-	err = h.cfg.Engine.Adopt(c.shard, nc, early, func(s transport.Stream) transport.Receiver {
+	err = h.cfg.Engine.Adopt(c.shard, lend(nc), early, func(s transport.Stream) transport.Receiver {
 		return c.open(s, h.appendReply(nil, reply, last))
 	})
-	if err != nil {
-		h.forget(c)
+	if err == nil {
+		return nc.Close() // the engine has a descriptor of its own
 	}
-	return err
+	h.forget(c)
+	return errors.Join(err, h.answer(nc, reply, early))
 }
+
+// answer is for a connection that the engine could not take, as when there are no
+// descriptors left: what was asked is done, and must be answered. It goes back to
+// net/http.
+func (h *Handler) answer(nc net.Conn, reply, early []byte) error {
+	if err := nc.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	if _, err := nc.Write(h.appendReply(nil, reply, false)); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	h.back.give(transport.Front(nc, bytes.Clone(early), nil))
+	return nil
+}
+
+// answerTimeout is how long a backend may take to read an answer that is written
+// here.
+const answerTimeout = 10 * time.Second
+
+// lent is a connection that the engine cannot close.
+type lent struct{ transport.Fronted }
+
+func lend(nc net.Conn) lent {
+	f, ok := nc.(transport.Fronted)
+	if !ok {
+		f = transport.Front(nc, nil, nil)
+	}
+	return lent{f}
+}
+
+// Close implements net.Conn.
+func (lent) Close() error { return nil }
 
 // remember counts a connection in; false: the handler is closed, and the reply is
 // the connection's last.
