@@ -25,7 +25,7 @@ type Fronted interface {
 
 // Front gives c the bytes in early to be read first, and remote as its peer's
 // address; nil: as it is. early is kept.
-func Front(c net.Conn, early []byte, remote net.Addr) net.Conn {
+func Front(c net.Conn, early []byte, remote net.Addr) Fronted {
 	return &front{Conn: c, early: early, remote: remote}
 }
 

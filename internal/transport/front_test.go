@@ -59,7 +59,7 @@ func TestFrontReads(t *testing.T) {
 	if got := c.RemoteAddr(); got != there.RemoteAddr() {
 		t.Errorf("the peer is %v", got)
 	}
-	if _, err := c.(Fronted).SyscallConn(); err == nil {
+	if _, err := c.SyscallConn(); err == nil {
 		t.Error("a pipe has a descriptor")
 	}
 	if err := CloseWrite(c); err == nil {

@@ -80,8 +80,9 @@ func (h *Hash) String() string {
 // Parse reads what String writes. Its error does not repeat the text.
 func Parse(text string) (Hash, error) {
 	var h Hash
-	parts := strings.Split(strings.TrimSpace(text), "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+	text = strings.TrimSpace(text)
+	parts := strings.Split(text, "$")
+	if strings.ContainsAny(text, "\r\n") || len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return h, ErrHash
 	}
 	n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.passes, &h.threads)

@@ -75,6 +75,7 @@ func TestNoHash(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	h := Hash{cost: usual, salt: []byte("somesalt"), key: make([]byte, keyLength)}
 	f.Add(h.String())
+	f.Add("$argon2id$v=19$m=10,t=1,p=1$000000\r00000$00000000000000000000000")
 	f.Fuzz(func(t *testing.T, text string) {
 		parsed, err := Parse(text)
 		if err != nil {

@@ -413,3 +413,43 @@ func TestPipelineAcrossMoves(t *testing.T) {
 		}
 	})
 }
+
+// reluctant is an engine that takes no connection for a while.
+type reluctant struct {
+	transport.Engine
+
+	left atomic.Int64
+}
+
+func (e *reluctant) Adopt(sh *hub.Shard, c net.Conn, early []byte, open transport.Opener) error {
+	if e.left.Add(-1) >= 0 {
+		return errors.Join(errors.New("no descriptor is left"), c.Close())
+	}
+	return e.Engine.Adopt(sh, c, early, open)
+}
+
+// What was done is answered also where the connection cannot be moved, and the
+// connection goes on, with what had been read ahead of it.
+func TestConnectionThatCannotBeMoved(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		t.Helper()
+		e := &reluctant{Engine: f.handler.cfg.Engine}
+		e.left.Store(3)
+		f.handler.cfg.Engine = e
+		p := f.dial(t)
+		var all strings.Builder
+		const count = 5 * moveAfter
+		for i := range count {
+			all.WriteString(request(strconv.Itoa(i)))
+		}
+		p.send(all.String())
+		for i := range count {
+			if got := strings.TrimPrefix(p.receive().body, "net:"); got != strconv.Itoa(i) {
+				t.Fatalf("got %q, want %d", got, i)
+			}
+		}
+		if left := e.left.Load(); left >= 0 {
+			t.Errorf("%d refusals are left", left)
+		}
+	})
+}

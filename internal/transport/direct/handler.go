@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -147,62 +146,50 @@ func (h *Handler) adopt(w http.ResponseWriter, reply []byte) error {
 	c := &conn{handler: h, shard: h.cfg.Hub.Any()}
 	last := !h.remember(c)
 	c.last = last
-	early = append([]byte(nil), early...)
-	err = h.cfg.Engine.Adopt(c.shard, &kept{nc}, early, func(s transport.Stream) transport.Receiver {
+	err = h.cfg.Engine.Adopt(c.shard, lend(nc), early, func(s transport.Stream) transport.Receiver {
 		return c.open(s, h.appendReply(nil, reply, last))
 	})
 	if err == nil {
 		return nc.Close() // the engine has a descriptor of its own
 	}
 	h.forget(c)
-	return errors.Join(err, h.stay(nc, early, h.appendReply(nil, reply, last)))
+	return errors.Join(err, h.answer(nc, reply, early))
 }
 
-// stay answers on a connection that could not be moved, for want of descriptors,
-// and goes on with it in net/http.
-func (h *Handler) stay(nc net.Conn, early, answer []byte) error {
-	if err := nc.SetWriteDeadline(time.Now().Add(h.cfg.RequestTimeout)); err != nil {
+// answer is for a connection that the engine could not take, as when there are no
+// descriptors left: what was asked is done, and must be answered. It goes back to
+// net/http.
+func (h *Handler) answer(nc net.Conn, reply, early []byte) error {
+	if err := nc.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return errors.Join(err, nc.Close())
 	}
-	if _, err := nc.Write(answer); err != nil {
+	if _, err := nc.Write(h.appendReply(nil, reply, false)); err != nil {
 		return errors.Join(err, nc.Close())
 	}
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return errors.Join(err, nc.Close())
 	}
-	h.back.give(transport.Front(nc, early, nil))
+	h.back.give(transport.Front(nc, bytes.Clone(early), nil))
 	return nil
 }
 
-// kept is a connection that an engine does not close when it cannot adopt it.
-type kept struct{ net.Conn }
+// answerTimeout is how long a backend may take to read an answer that is written
+// here.
+const answerTimeout = 10 * time.Second
 
-var _ transport.Fronted = (*kept)(nil)
+// lent is a connection that the engine cannot close.
+type lent struct{ transport.Fronted }
 
-// Close implements net.Conn; whoever keeps it closes it.
-func (k *kept) Close() error { return nil }
-
-// SyscallConn implements syscall.Conn.
-func (k *kept) SyscallConn() (syscall.RawConn, error) { return transport.RawConn(k.Conn) }
-
-// Below implements transport.Fronted.
-func (k *kept) Below() net.Conn { return k.Conn }
-
-// Held implements transport.Fronted.
-func (k *kept) Held() []byte {
-	if f, ok := k.Conn.(transport.Fronted); ok {
-		return f.Held()
+func lend(nc net.Conn) lent {
+	f, ok := nc.(transport.Fronted)
+	if !ok {
+		f = transport.Front(nc, nil, nil)
 	}
-	return nil
+	return lent{f}
 }
 
-// Said implements transport.Fronted.
-func (k *kept) Said() net.Addr {
-	if f, ok := k.Conn.(transport.Fronted); ok {
-		return f.Said()
-	}
-	return nil
-}
+// Close implements net.Conn.
+func (lent) Close() error { return nil }
 
 // remember counts a connection in; false: the handler is closed, and the reply is
 // the connection's last.

@@ -294,3 +294,25 @@ func TestSlowHeader(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is in the lists, who is not trusted is who he is, and nobody is taken
+// for a proxy that no proxy has named.
+func FuzzForwardedFor(f *testing.F) {
+	f.Add("198.51.100.1, 10.0.0.2", "127.0.0.1")
+	f.Add("[2001:db8::7]:443,,", "unknown")
+	p, err := New(Config{Trusted: []string{"10.0.0.0/8"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		stranger := netip.MustParseAddr("203.0.113.5")
+		if client, ok := p.forwarded(stranger, []string{first, second}); ok || client != stranger {
+			t.Errorf("a stranger becomes %s", client)
+		}
+		proxy := netip.MustParseAddr("10.0.0.1")
+		client, ok := p.forwarded(proxy, []string{first, second})
+		if !client.IsValid() || client.Zone() != "" || client.Is4In6() || !ok && client != proxy {
+			t.Errorf("%q, %q: %v, %v", first, second, client, ok)
+		}
+	})
+}
