@@ -48,6 +48,7 @@ channel:
       history_size: 10
       history_ttl: 1h
       history_durability: memory
+      force_recovery: true
       allowed_delta_types: [fossil]
       allow_subscribe_for_client: true
       allow_subscribe_for_anonymous: true

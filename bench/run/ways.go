@@ -60,6 +60,7 @@ func quoteWays() []way {
 		{"WebSocket, Centrifuge JSON, deflate", jsonMark, centrifugeJSON("", true)},
 		{"WebSocket, Centrifuge Protobuf", quoteChannel, centrifugeProtobuf("")},
 		{"WebSocket, Centrifuge Protobuf, delta", quoteChannel, centrifugeProtobuf("fossil")},
+		{"long poll (/poll)", `"data":{`, longPoll}, // here, as it misses what comes between two polls without history
 	}
 }
 
