@@ -350,7 +350,7 @@ func TestPartialWrites(t *testing.T) {
 	}
 	for {
 		empty := false
-		on(c.session, func() { c.session.Writable(); empty = c.session.out == nil })
+		on(c.session, func() { c.session.Writable(); empty = c.session.out == nil && len(h.shards[0].active) == 0 })
 		if empty {
 			break
 		}
