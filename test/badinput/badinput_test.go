@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -55,17 +54,9 @@ channel:
 var bin string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "fanfare-badinput-")
-	if err != nil {
-		panic(err)
-	}
-	if bin, err = server.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	var done func(int)
+	bin, done = server.ForTests("badinput")
+	goleak.VerifyTestMain(m, goleak.Cleanup(done))
 }
 
 // fixture is a server with a session that expects to be left alone.

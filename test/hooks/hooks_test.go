@@ -27,17 +27,9 @@ const timeout = 30 * time.Second
 var bin string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "fanfare-hooks-")
-	if err != nil {
-		panic(err)
-	}
-	if bin, err = server.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	var done func(int)
+	bin, done = server.ForTests("hooks")
+	goleak.VerifyTestMain(m, goleak.Cleanup(done))
 }
 
 // settings asks everything of one address. more are further lines below hooks.

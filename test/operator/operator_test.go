@@ -30,17 +30,9 @@ const (
 var bin string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "fanfare-operator-")
-	if err != nil {
-		panic(err)
-	}
-	if bin, err = server.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	var done func(int)
+	bin, done = server.ForTests("operator")
+	goleak.VerifyTestMain(m, goleak.Cleanup(done))
 }
 
 // operated is a server with an audit log.

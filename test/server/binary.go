@@ -31,6 +31,23 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return bin, nil
 }
 
+// ForTests is Build for the tests of a package, all of which use one binary. done
+// tidies up and ends the process with the code of the tests (goleak.Cleanup wants
+// it so). It panics where there is no binary: no test could run.
+func ForTests(name string) (bin string, done func(code int)) {
+	dir, err := os.MkdirTemp("", "fanfare-"+name+"-")
+	if err != nil {
+		panic(err)
+	}
+	if bin, err = Build(context.Background(), dir); err != nil {
+		panic(err)
+	}
+	return bin, func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}
+}
+
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -123,17 +122,9 @@ type env struct {
 }
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "fanfare-session-")
-	if err != nil {
-		panic(err)
-	}
-	if bin, err = server.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	var done func(int)
+	bin, done = server.ForTests("session")
+	goleak.VerifyTestMain(m, goleak.Cleanup(done))
 }
 
 // bin is the binary under test, built once.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -30,17 +29,9 @@ const (
 var bin string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "fanfare-tells-")
-	if err != nil {
-		panic(err)
-	}
-	if bin, err = server.Build(context.Background(), dir); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	var done func(int)
+	bin, done = server.ForTests("tells")
+	goleak.VerifyTestMain(m, goleak.Cleanup(done))
 }
 
 // backend is told of events.
