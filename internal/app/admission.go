@@ -10,6 +10,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/admin"
 	"github.com/fanfare-push/fanfare/internal/admin/password"
+	"github.com/fanfare-push/fanfare/internal/limit"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
 	"github.com/fanfare-push/fanfare/internal/transport/proxies"
@@ -76,7 +77,7 @@ func (a *App) strictTransport(next http.Handler) http.Handler {
 }
 
 // clientPrefix is whom wrong passwords are counted for.
-func clientPrefix(r *http.Request) netip.Prefix { return transport.AddrPrefix(transport.ClientAddr(r)) }
+func clientPrefix(r *http.Request) netip.Prefix { return limit.Host(transport.ClientAddr(r)) }
 
 // refusedAdmin counts what the page refuses.
 func (a *App) refusedAdmin(why admin.Refusal) {

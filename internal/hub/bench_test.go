@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -37,7 +38,7 @@ func BenchmarkFanOut(b *testing.B) {
 			sh := h.shards[0]
 			sh.Post(func() {
 				for range n {
-					if _, err := h.Pick(); err != nil {
+					if _, err := h.Enter(netip.Addr{}); err != nil {
 						b.Error(err)
 					}
 					s := sh.Open(nullConn{}, enc, nil)

@@ -146,7 +146,7 @@ type Hub struct {
 	told      TellKinds         // what the Observer wants
 	anonymous *channel.Identity // of every session without a user; never changed
 
-	next     atomic.Uint32 // for Pick
+	next     atomic.Uint32 // for Any
 	open     atomic.Int64  // connections, those under way included
 	draining atomic.Bool
 
@@ -227,22 +227,18 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 	return e
 }
 
-// Pick names the shard for a new connection and takes a place for it, which
-// Shard.Open makes a session of; a transport that does not come so far gives it
-// back by Release. Error: ErrShutdown, ErrLimitExceeded (connections); a
-// transport answers 503 to both.
-func (h *Hub) Pick() (*Shard, error) { return h.pick(netip.Addr{}) }
-
-// pick takes a place for a peer, who is named if the node is full.
+// pick names the shard for a new connection and counts it in, until release. The
+// peer is named if the node is full. Errors: ErrShutdown, ErrLimitExceeded
+// (connections).
 func (h *Hub) pick(peer netip.Addr) (*Shard, error) {
 	open := h.open.Add(1)
 	switch {
 	case h.draining.Load():
-		h.Release()
+		h.release()
 		h.count.shutdown.Inc()
 		return nil, ErrShutdown
 	case h.cfg.MaxSessions > 0 && open > int64(h.cfg.MaxSessions):
-		h.Release()
+		h.release()
 		h.limits.node.Refused(h.passed(time.Now()), peer.String())
 		return nil, ErrLimitExceeded
 	}
@@ -252,8 +248,8 @@ func (h *Hub) pick(peer netip.Addr) (*Shard, error) {
 // Any names a shard for a connection that will not be a session.
 func (h *Hub) Any() *Shard { return h.shards[int(h.next.Add(1))%len(h.shards)] }
 
-// Release gives back what Pick took.
-func (h *Hub) Release() {
+// release gives back what pick took.
+func (h *Hub) release() {
 	h.open.Add(-1)
 	h.closeIfEmpty()
 }

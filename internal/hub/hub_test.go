@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -478,7 +479,7 @@ func TestShutdownTellsEverybody(t *testing.T) {
 	if d := c.end(); d == nil || *d != DisconnectShutdown {
 		t.Fatalf("end %v", d)
 	}
-	if _, err := h.Pick(); !errors.Is(err, ErrShutdown) {
+	if _, err := h.Enter(netip.Addr{}); !errors.Is(err, ErrShutdown) {
 		t.Fatalf("Pick after shutdown: %v", err)
 	}
 	_, err := h.Publish(context.Background(), Publish{App: channel.DefaultApp, Channel: "a", Data: []byte("1")})

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func newPublisher(b *testing.B, limits Limits) *publisher {
 	b.Cleanup(h.shards[0].loop.Stop)
 	enc := h.NewEncoding(&relay{}, lineFraming{}, metrics.Via{})
 	p := &publisher{sh: h.shards[0], msg: make([]byte, 128)}
-	if _, err := h.Pick(); err != nil {
+	if _, err := h.Enter(netip.Addr{}); err != nil {
 		b.Fatal(err)
 	}
 	ready := make(chan struct{})

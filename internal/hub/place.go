@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/limit"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
@@ -27,31 +28,17 @@ func (*Crowded) Error() string { return ErrTooManyRequests.Error() }
 // Unwrap makes it an ErrTooManyRequests.
 func (*Crowded) Unwrap() error { return ErrTooManyRequests }
 
-// ipv6Host is how much of an IPv6 address tells who it is: a host has the rest to
-// itself (RFC 4291, 2.5.4).
-const ipv6Host = 64
-
-// hostOf is what addresses of one host have in common.
-func hostOf(peer netip.Addr) netip.Addr {
-	peer = peer.Unmap().WithZone("")
-	if peer.Is6() {
-		if p, err := peer.Prefix(ipv6Host); err == nil {
-			return p.Addr()
-		}
-	}
-	return peer
-}
-
-// Enter is Pick for a connection from an address, whose host may be limited; the
-// zero address is not. Errors: *Crowded, ErrShutdown, ErrLimitExceeded; a transport
-// answers 429 to the first and 503 to the others.
+// Enter takes a place for a connection from an address, whose host may be limited;
+// the zero address is not. Errors: *Crowded, ErrShutdown, ErrLimitExceeded
+// (connections of the node); a transport answers 429 to the first and 503 to the
+// others.
 func (h *Hub) Enter(peer netip.Addr) (Place, error) {
 	l := h.limits
 	if !peer.IsValid() || l.connects == nil && l.peers == nil {
 		sh, err := h.pick(peer)
 		return Place{Shard: sh}, err
 	}
-	host, now := hostOf(peer), h.passed(time.Now())
+	host, now := limit.Host(peer).Addr(), h.passed(time.Now())
 	if wait, ok := l.connects.Take(now, host, 1); !ok {
 		l.reports[metrics.ConnectsPerIP].Refused(now, host.String())
 		return Place{}, &Crowded{After: wait}
@@ -88,7 +75,7 @@ func (p Place) Release() {
 	if p.peer.IsValid() {
 		p.hub.limits.peers.Leave(p.peer)
 	}
-	p.hub.Release()
+	p.hub.release()
 }
 
 // giveBack gives back the place of a session that is gone.

@@ -92,7 +92,7 @@ type Session struct {
 	expireAt int64 // Unix ms, 0: never; before Connect: the connect deadline
 }
 
-// Open creates the session of a connection that Pick took a place for; on the
+// Open creates the session of a connection that Enter took a place for; on the
 // shard's goroutine. hello is what the transport's request said to the protocol,
 // in a form of the protocol's own; it is State until the protocol's Open. Greet
 // adds what backends are told.

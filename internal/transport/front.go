@@ -142,23 +142,5 @@ func bare(c net.Conn) net.Conn {
 // Handler has to be in front). Limits for each address and logs use it. IPv4 within
 // IPv6 is IPv4, and there is no zone. It is the zero Addr where there is no address
 // of IP; 0.0.0.0 stands for clients of a trusted proxy that does not say whose
-// connection it is. One client may have a whole /64 of IPv6 (RFC 6177), so limits
-// should count by AddrPrefix.
-func ClientAddr(r *http.Request) netip.Addr {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return at.Addr().Unmap().WithZone("")
-}
-
-// AddrPrefix is what limits for each address should count by: an address of IPv4,
-// a /64 of IPv6. The zero Addr has the zero Prefix.
-func AddrPrefix(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the zero Addr has none
-	return p
-}
+// connection it is. Limits count by limit.Host of it.
+func ClientAddr(r *http.Request) netip.Addr { return peerOf(r).Unmap().WithZone("") }

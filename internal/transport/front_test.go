@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"testing"
+
+	"github.com/fanfare-push/fanfare/internal/limit"
 )
 
 // An engine adopts a connection with what its holder knows: bytes that were read
@@ -76,7 +78,7 @@ func TestClientAddr(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		r.RemoteAddr = remote
-		got := AddrPrefix(ClientAddr(r))
+		got := limit.Host(ClientAddr(r))
 		if want == "" && got != (netip.Prefix{}) || want != "" && got != netip.MustParsePrefix(want) {
 			t.Errorf("%q: %v, want %s", remote, got, want)
 		}

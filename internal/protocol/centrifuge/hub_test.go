@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -201,11 +202,11 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) dial() *pipe {
 	h.t.Helper()
-	sh, err := h.hub.Pick()
+	sh, err := h.hub.Enter(netip.Addr{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p := &pipe{t: h.t, shard: sh, written: make(chan []byte, 64), closed: make(chan hub.Disconnect, 1)}
+	p := &pipe{t: h.t, shard: sh.Shard, written: make(chan []byte, 64), closed: make(chan hub.Disconnect, 1)}
 	opened := make(chan struct{})
 	sh.Post(func() { p.session = sh.Open(p, h.enc, nil); close(opened) })
 	<-opened
