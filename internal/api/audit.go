@@ -9,16 +9,6 @@ import (
 	"github.com/fanfare-push/fanfare/internal/audit"
 )
 
-// Auditor is told of every call that changes something other than by publishing.
-// *audit.Log is one.
-type Auditor interface {
-	// Begin is told before it is done. Its error refuses the call; otherwise done
-	// is told how it ended, once.
-	Begin(e audit.Entry) (done func(o audit.Outcome, problem string), err error)
-	// Refuse is told of a key that was missing or wrong.
-	Refuse(e audit.Entry, problem string)
-}
-
 // action is a command that an Auditor is told of.
 type action interface {
 	command

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
@@ -25,12 +26,12 @@ const Prefix = "/api/"
 
 // Config is what a Handler is made of.
 type Config struct {
-	Key      string   // API key; "": every call is refused
-	App      string   // whose channels; "": channel.DefaultApp
-	Limits   Limits   // zero values: defaults
-	Observer Observer // nil: none
-	Allow    Allow    // nil: any number of requests
-	Auditor  Auditor  // nil: none
+	Key      string        // API key; "": every call is refused
+	App      string        // whose channels; "": channel.DefaultApp
+	Limits   Limits        // zero values: defaults
+	Observer Observer      // nil: none
+	Allow    Allow         // nil: any number of requests
+	Auditor  audit.Auditor // nil: none
 
 	// DeadLetters reads the newest events that a backend was not told of, as JSON
 	// objects; nil: there are none.
@@ -56,7 +57,7 @@ type Handler struct {
 	hub      hub.API
 	log      *slog.Logger
 	observer Observer
-	auditor  Auditor // nil: none
+	auditor  audit.Auditor // nil: none
 	dead     func(ctx context.Context, limit int) ([]json.RawMessage, error)
 	allow    Allow
 	methods  map[string]*method

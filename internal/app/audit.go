@@ -3,7 +3,6 @@ package app
 import (
 	"net/http"
 
-	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -23,7 +22,7 @@ func (a *App) openAudit() (*audit.Log, error) {
 }
 
 // auditor is nil, and not a nil *audit.Log, where no log is kept.
-func (a *App) auditor() api.Auditor {
+func (a *App) auditor() audit.Auditor {
 	if a.audit == nil {
 		return nil
 	}

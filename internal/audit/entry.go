@@ -123,3 +123,15 @@ func (l *line) encode() ([]byte, error) {
 	}
 	return []byte(out.String() + "\n"), nil
 }
+
+// Auditor is told of every call that changes something other than by publishing.
+// *Log is one.
+type Auditor interface {
+	// Begin is told before it is done. Its error refuses the call; otherwise done
+	// is told how it ended, once.
+	Begin(e Entry) (done func(o Outcome, problem string), err error)
+	// Refuse is told of a key or a signature that was missing or wrong.
+	Refuse(e Entry, problem string)
+}
+
+var _ Auditor = (*Log)(nil)

@@ -8,13 +8,6 @@ import (
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
-// Auditor is told of every request that changes something other than by
-// publishing, as api.Auditor is.
-type Auditor interface {
-	Begin(e audit.Entry) (done func(o audit.Outcome, problem string), err error)
-	Refuse(e audit.Entry, problem string)
-}
-
 // disconnect ends a user's connections, and has the Auditor told.
 func (h *Handler) disconnect(r *http.Request, user string) error {
 	target := hub.Target{App: h.cfg.App, User: user}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -56,7 +57,7 @@ type Config struct {
 	Allow func(key string) (wait time.Duration, ok bool)
 	Now   func() time.Time
 	// Auditor is told of what is changed; nil: nobody is.
-	Auditor Auditor
+	Auditor audit.Auditor
 }
 
 // Handler answers below Prefix.
