@@ -47,6 +47,7 @@ var edges = []edge{
 	{from: "internal/hook", to: []string{"internal/transport/...", "internal/protocol/...", "internal/api/...", "internal/admin", "internal/webhook", "internal/store", "internal/engine/*"}, why: "a hook answers the hub; who asked, and through what, is the hub's knowledge"},
 	{from: "internal/admin", to: []string{"internal/transport/...", "internal/protocol/...", "internal/store", "internal/engine/*"}, why: "the page shows what the hub tells it"},
 
+	{from: "internal/tenant", to: append([]string{"internal/hub", "internal/auth", "internal/metrics", "internal/store", "internal/engine/*", "net/http"}, outer...), why: "the registry knows Apps and keys; what they mean for sessions and tokens app puts together"},
 	{from: "internal/auth", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/metrics", "net/http"}, outer...), why: "auth turns a token into an Identity and knows nothing else"},
 	{from: "internal/channel", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/metrics", "net", "net/http", "os"}, outer...), why: "channel is pure: values in, values out"},
 	{from: "internal/metrics", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/channel"}, outer...), why: "everybody counts with metrics, so it can depend on nobody"},
