@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/fanfare-push/fanfare/internal/audit"
+	"github.com/fanfare-push/fanfare/internal/channel"
 )
 
 // action is a command that an Auditor is told of.
@@ -54,33 +56,14 @@ func (t *target) audited(channel string) audit.Target {
 	return audit.Target{Channel: channel, User: t.user, Client: t.client}
 }
 
-// caller is who made a call.
-type caller struct{ keyID, remote string }
-
-type callerKey struct{}
-
-// calledBy adds the caller to the context of a command that needs it: those of
-// publishes, which are many, stay as they are.
-func (h *Handler) calledBy(ctx context.Context, r *http.Request, cmd command) context.Context {
-	if h.auditor == nil {
-		return ctx
-	}
-	switch cmd.(type) {
-	case action, *batchRequest:
-		return context.WithValue(ctx, callerKey{}, caller{audit.KeyID(keyOf(r)), r.RemoteAddr})
-	}
-	return ctx
-}
-
 // do runs a command, and has an Auditor told if it is an action.
-func (h *Handler) do(ctx context.Context, cmd command, out []byte) ([]byte, error) {
+func (h *call) do(ctx context.Context, cmd command, out []byte) ([]byte, error) {
 	a, isAction := cmd.(action)
 	if h.auditor == nil || !isAction {
 		return cmd.run(ctx, h, out)
 	}
 	e := a.audited()
-	by, _ := ctx.Value(callerKey{}).(caller)
-	e.App, e.KeyID, e.Remote = h.app, by.keyID, by.remote
+	e.App, e.KeyID, e.Remote = cmp.Or(e.App, h.app), h.keyID(), h.remote
 	done, err := h.auditor.Begin(e)
 	if err != nil {
 		return out, unaudited
@@ -110,7 +93,7 @@ func outcome(err error) (audit.Outcome, string) {
 func (h *Handler) refusedKey(r *http.Request, f *fault) {
 	if h.auditor != nil {
 		h.auditor.Refuse(audit.Entry{
-			App: h.app, KeyID: audit.KeyID(keyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
+			App: channel.DefaultApp, KeyID: audit.KeyID(keyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
 		}, f.message)
 	}
 }

@@ -1,44 +1,69 @@
 package api
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"strings"
+
+	"github.com/fanfare-push/fanfare/internal/audit"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 // keyHeader is X-API-Key as net/http spells it; any other spelling allocates.
 const keyHeader = "X-Api-Key"
 
-// key checks API keys in constant time, whatever their length.
-type key struct {
-	sum [sha256.Size]byte
-	set bool
+// Keys knows the keys of the server API: *tenant.Registry. Its methods may be called
+// from any goroutine and never wait; the time that they take must not tell anything
+// of a key.
+type Keys interface {
+	Caller(secret string) (app *tenant.App, key *tenant.Key, found bool)
+	Callers() bool // whether there is any
 }
 
-func newKey(s string) key { return key{sum: sha256.Sum256([]byte(s)), set: s != ""} }
-
-// check refuses a request without the right key. The key is taken from X-API-Key
-// or "Authorization: apikey KEY", as in Centrifugo, but never from the URL, which
-// ends up in logs.
-func (k *key) check(r *http.Request) *fault {
-	return k.checkGiven(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+// caller is who makes a call.
+type caller struct {
+	app    string // whose channels it is about
+	scope  tenant.Scope
+	secret string // of the key
+	remote string // address; "": not known
 }
 
-// checkGiven takes the values of the two headers.
-func (k *key) checkGiven(given, authorization string) *fault {
-	if !k.set {
-		return final(codePermissionDenied, http.StatusForbidden, "the server API is off: set api.key in the configuration")
-	}
+// call is what a command runs on.
+type call struct {
+	*Handler
+	caller
+}
+
+// identify finds out who calls. The key is taken from X-API-Key or "Authorization:
+// apikey KEY", as in Centrifugo, but never from the URL, which ends up in logs.
+func identify(keys Keys, given, authorization string) (caller, *fault) {
 	if given = givenKey(given, authorization); given == "" {
-		return final(codeUnauthorized, http.StatusUnauthorized, "give the API key in the header X-API-Key")
+		if !keys.Callers() {
+			return caller{}, keysOff
+		}
+		return caller{}, final(codeUnauthorized, http.StatusUnauthorized, "give the API key in the header X-API-Key")
 	}
-	sum := sha256.Sum256([]byte(given))
-	if subtle.ConstantTimeCompare(sum[:], k.sum[:]) != 1 {
-		return final(codeUnauthorized, http.StatusUnauthorized, "wrong API key")
+	app, key, found := keys.Caller(given)
+	if !found && !keys.Callers() {
+		return caller{}, keysOff
 	}
-	return nil
+	if !found {
+		return caller{}, final(codeUnauthorized, http.StatusUnauthorized, "wrong API key")
+	}
+	return caller{app: app.Name, scope: key.Scope, secret: given}, nil
 }
+
+var keysOff = final(codePermissionDenied, http.StatusForbidden, "the server API is off: set api.key in the configuration")
+
+// may refuses what the caller's key is not for; nil: it is.
+func (c *caller) may(asked tenant.Scope) *fault {
+	if asked == anyScope || c.scope.Allows(asked) {
+		return nil
+	}
+	return final(codePermissionDenied, http.StatusForbidden, "this key has the scope "+string(c.scope)+", and this takes one with the scope "+string(asked))
+}
+
+// keyID names the caller's key in the audit log.
+func (c *caller) keyID() string { return audit.KeyID(c.secret) }
 
 // givenKey is the key that a request brings, in either header.
 func givenKey(given, authorization string) string {
@@ -52,12 +77,15 @@ func givenKey(given, authorization string) string {
 	return ""
 }
 
-// Protect lets only requests with the API key through to next, with the same
+// Protect lets only requests with a key of a scope through to next, with the same
 // errors as the API itself.
-func Protect(apiKey string, next http.Handler) http.Handler {
-	k := newKey(apiKey)
+func Protect(keys Keys, scope tenant.Scope, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f := k.check(r); f != nil {
+		who, f := identify(keys, r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+		if f == nil {
+			f = who.may(scope)
+		}
+		if f != nil {
 			writeFault(w, r, f)
 			return
 		}

@@ -100,12 +100,19 @@ func (h *Handler) entry(v []byte) (e entry, err error) {
 	return e, nil
 }
 
-func (r *batchRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *batchRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if len(r.commands) == 0 {
 		return out, badRequest("commands is required")
 	}
 	if r.more {
 		return out, limitExceeded("more than %d commands", h.limits.MaxCommands)
+	}
+	for i := range r.commands {
+		if e := &r.commands[i]; e.err == nil {
+			if f := h.may(h.methods[e.method].scope); f != nil {
+				e.err = f
+			}
+		}
 	}
 	out = append(out, `{"replies":[`...)
 	if r.parallel {
@@ -118,7 +125,7 @@ func (r *batchRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte,
 
 // runInOrder runs one command after the other, but hands publishes that follow
 // each other to the hub together.
-func (r *batchRequest) runInOrder(ctx context.Context, h *Handler, out []byte) []byte {
+func (r *batchRequest) runInOrder(ctx context.Context, h *call, out []byte) []byte {
 	start := len(out)
 	for rest := r.commands; len(rest) > 0; {
 		if len(out) > start {
@@ -155,7 +162,7 @@ func (e *entry) publish() *publishRequest {
 
 // publishTogether answers commands that are all publishes. Their replies are about
 // as large as a command each and so within the limit of the request.
-func publishTogether(ctx context.Context, h *Handler, commands []entry, out []byte) []byte {
+func publishTogether(ctx context.Context, h *call, commands []entry, out []byte) []byte {
 	answers := make([]hub.Published, len(commands))
 	o := newOrders(len(commands))
 	for i := range commands {
@@ -181,7 +188,7 @@ func publishTogether(ctx context.Context, h *Handler, commands []entry, out []by
 	return out
 }
 
-func (r *batchRequest) runParallel(ctx context.Context, h *Handler, out []byte) []byte {
+func (r *batchRequest) runParallel(ctx context.Context, h *call, out []byte) []byte {
 	replies := make([][]byte, len(r.commands))
 	var size atomic.Int64
 	inParallel(len(replies), func(i int) {
@@ -199,7 +206,7 @@ func (r *batchRequest) runParallel(ctx context.Context, h *Handler, out []byte) 
 
 // reply runs the command and appends {"method": result} or {"error": …}. size is
 // how many bytes the replies have already.
-func (e *entry) reply(ctx context.Context, h *Handler, out []byte, size int) []byte {
+func (e *entry) reply(ctx context.Context, h *call, out []byte, size int) []byte {
 	start, err := len(out), e.err
 	if err == nil && size > h.limits.MaxReply {
 		err = limitExceeded("not done: the replies of the batch have more than %d bytes", h.limits.MaxReply)
@@ -213,7 +220,7 @@ func (e *entry) reply(ctx context.Context, h *Handler, out []byte, size int) []b
 	return appendRefusal(ctx, h, out[:start], err)
 }
 
-func appendRefusal(ctx context.Context, h *Handler, out []byte, err error) []byte {
+func appendRefusal(ctx context.Context, h *call, out []byte, err error) []byte {
 	out = append(out, `{"error":`...)
 	out = appendFault(out, h.faultOf(ctx, "batch", err))
 	return append(out, '}')

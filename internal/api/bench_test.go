@@ -68,7 +68,7 @@ func (r *replay) run(h http.Handler) {
 	h.ServeHTTP(r, r.request)
 }
 
-var quickest = New(Config{Key: testKey}, quickHub{}, nil)
+var quickest = New(Config{Keys: newFixture(Limits{}).apps}, quickHub{}, nil)
 
 func publishBody(size int) string {
 	return `{"channel":"chat:lobby","data":"` + strings.Repeat("x", size-2) + `"}`

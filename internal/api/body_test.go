@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
@@ -104,7 +105,7 @@ func (s *slowHub) Publish(ctx context.Context, _ hub.Publish) (engine.PublishRes
 func TestBodyThatComesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowHub{fakeHub: &fakeHub{}, release: make(chan struct{})}
-		conn := serve(t, New(Config{Key: testKey}, slow, nil))
+		conn := serve(t, New(Config{Keys: fakeKeys{testKey: operatorOf(channel.DefaultApp)}}, slow, nil))
 		for _, part := range []string{slowHead + `{"channel":`, `"a","data":1}`} {
 			if _, err := io.WriteString(conn, part); err != nil {
 				t.Fatal(err)

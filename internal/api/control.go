@@ -23,7 +23,7 @@ func targetFields[T any](of func(*T) *target) []field[T] {
 	}
 }
 
-func (h *Handler) target(t *target) (hub.Target, error) {
+func (h *call) target(t *target) (hub.Target, error) {
 	switch {
 	case t.session != "":
 		return hub.Target{}, notSupported("session", "name the session by client")
@@ -98,7 +98,7 @@ func subscribeFields() []field[subscribeRequest] {
 	}, targetFields(func(r *R) *target { return &r.target })...)
 }
 
-func (r *subscribeRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *subscribeRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if err := checkChannel(r.channel); err != nil {
 		return out, err
 	}
@@ -161,7 +161,7 @@ func unsubscribeFields() []field[unsubscribeRequest] {
 }
 
 // run ends one subscription, or with no channel all of them.
-func (r *unsubscribeRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *unsubscribeRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if r.channel != "" {
 		if err := checkChannel(r.channel); err != nil {
 			return out, err
@@ -195,7 +195,7 @@ func refreshFields() []field[refreshRequest] {
 
 // run ends connections as expired (3005), upon which clients come back with a new
 // token. A longer life is only given by a token.
-func (r *refreshRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *refreshRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	t, err := h.target(&r.target)
 	if err != nil {
 		return out, err
@@ -222,7 +222,7 @@ func rpcFields() []field[rpcRequest] {
 	}
 }
 
-func (r *rpcRequest) run(_ context.Context, _ *Handler, out []byte) ([]byte, error) {
+func (r *rpcRequest) run(_ context.Context, _ *call, out []byte) ([]byte, error) {
 	if r.method == "" {
 		return out, badRequest("method is required")
 	}
@@ -263,7 +263,7 @@ const (
 	maxDisconnectCode = 4999
 )
 
-func (r *disconnectRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *disconnectRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	t, err := h.target(&r.target)
 	if err != nil {
 		return out, err

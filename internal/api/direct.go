@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 // MethodPublish is the method that Begin calls.
@@ -17,7 +18,8 @@ const MethodPublish = "publish"
 // the hub, so that the words of a refusal are in one place.
 func (h *Handler) Begin(apiKey, authorization string, body []byte, done func(reply []byte)) bool {
 	start := time.Now()
-	if h.key.checkGiven(apiKey, authorization) != nil || len(body) > h.limits.MaxBody {
+	who, f := identify(h.keys, apiKey, authorization)
+	if f != nil || who.may(tenant.Publish) != nil || len(body) > h.limits.MaxBody {
 		return false
 	}
 	cmd, err := h.parse(h.methods[MethodPublish], body)
@@ -28,11 +30,11 @@ func (h *Handler) Begin(apiKey, authorization string, body []byte, done func(rep
 	if !ok {
 		return false
 	}
-	p, err := r.publication(h)
+	p, err := r.publication(&call{h, who})
 	if err != nil {
 		return false
 	}
-	if h.tooOften(givenKey(apiKey, authorization)) != nil {
+	if h.tooOften(who.secret) != nil {
 		return false
 	}
 	h.hub.PublishThen(p, func(res engine.PublishResult, err error) {

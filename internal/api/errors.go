@@ -53,6 +53,7 @@ var table = []struct {
 	err   error
 	fault *fault
 }{
+	{hub.ErrUnknownApp, final(codeUnauthorized, http.StatusUnauthorized, "the app of this key has been removed")},
 	{hub.ErrUnknownChannel, final(codeUnknownChannel, http.StatusNotFound, "unknown channel")},
 	{hub.ErrPermissionDenied, final(codePermissionDenied, http.StatusForbidden, "permission denied")},
 	{hub.ErrLimitExceeded, final(codeLimitExceeded, http.StatusRequestEntityTooLarge, "limit exceeded")},

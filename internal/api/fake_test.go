@@ -17,8 +17,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 const testKey = "key of the tests"
@@ -136,6 +138,10 @@ func (f *fakeHub) Channels(q hub.ChannelQuery) (rows []hub.ChannelInfo, more boo
 	return f.rows, f.more
 }
 
+func (f *fakeHub) Use() []hub.AppUse {
+	return []hub.AppUse{{App: "default", Sessions: 3, Users: 2, Channels: 1, Subscriptions: 4, Published: 5}, {App: "shop", Sessions: 7}}
+}
+
 func (f *fakeHub) Info() hub.Info {
 	return hub.Info{
 		UID: "u", Name: "n", Version: "v", Clients: 1, Users: 2, Channels: 3, Subs: 4,
@@ -149,6 +155,63 @@ type fixture struct {
 	handler  *Handler
 	observed []observation
 	log      bytes.Buffer
+	apps     *tenant.Registry
+}
+
+// fakeKeys are keys of the API by their secrets.
+type fakeKeys map[string]fakeKey
+
+type fakeKey struct {
+	app   string
+	scope tenant.Scope
+}
+
+func operatorOf(app string) fakeKey { return fakeKey{app, tenant.Operator} }
+
+func (k fakeKeys) Caller(secret string) (*tenant.App, *tenant.Key, bool) {
+	found, known := k[secret]
+	return &tenant.App{Name: found.app}, &tenant.Key{Scope: found.scope}, known
+}
+
+func (k fakeKeys) Callers() bool { return len(k) > 0 }
+
+// fakeLog keeps one channel in memory.
+type fakeLog struct {
+	mu  sync.Mutex
+	all []*engine.Publication
+}
+
+func (l *fakeLog) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pub := req.Publication
+	pub.Offset = uint64(len(l.all)) + 1
+	l.all = append(l.all, &pub)
+	done(engine.PublishResult{Position: engine.Position{Epoch: "e", Offset: pub.Offset}}, nil)
+}
+
+func (l *fakeLog) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	done(engine.HistoryResult{Publications: l.all[req.Since.Offset:], Top: engine.Position{Epoch: "e", Offset: uint64(len(l.all))}, Oldest: 1}, nil)
+}
+
+func (l *fakeLog) RemoveHistory(channel.ID, engine.Retention, func(error)) { panic("not asked for") }
+
+// namespaces read no more of a namespace than its name and one option.
+var namespaces = Namespaces{
+	Parse: func(text []byte) (n channel.Namespace, err error) {
+		var said struct {
+			Name     string
+			Presence bool
+		}
+		err = json.Unmarshal(text, &said)
+		n.Name, n.Presence = said.Name, said.Presence
+		return n, err
+	},
+	Print: func(n *channel.Namespace) ([]byte, error) {
+		return json.Marshal(map[string]any{"name": n.Name, "presence": n.Presence})
+	},
 }
 
 type observation struct {
@@ -172,7 +235,24 @@ func deadLetters(_ context.Context, limit int) ([]json.RawMessage, error) {
 func newFixture(limits Limits) *fixture {
 	f := &fixture{hub: &fakeHub{}}
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
-	f.handler = New(Config{Key: testKey, Limits: limits, Observer: f, DeadLetters: deadLetters}, f.hub, log)
+	registry, err := tenant.Open(context.Background(), tenant.Config{Log: &fakeLog{}, Fixed: []*tenant.App{{
+		Name: channel.DefaultApp, Fixed: true, Keys: []tenant.Key{tenant.FixedKey("api.key", tenant.Operator, testKey)},
+	}}})
+	if err != nil {
+		panic(err)
+	}
+	k, _ := tenant.NewKey("acme-backend", tenant.Publish, time.Now())
+	for _, c := range []tenant.Change{
+		{App: "acme", Create: &tenant.Settings{}},
+		{App: "acme", CreateKey: &k},
+		{App: "acme", SetNamespace: &channel.Namespace{Name: "chat"}},
+	} {
+		if err := registry.Do(context.Background(), c); err != nil {
+			panic(err)
+		}
+	}
+	f.apps = registry
+	f.handler = New(Config{Keys: registry, Apps: registry, Namespaces: namespaces, Limits: limits, Observer: f, DeadLetters: deadLetters}, f.hub, log)
 	return f
 }
 

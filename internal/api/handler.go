@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/audit"
-	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
@@ -26,12 +25,14 @@ const Prefix = "/api/"
 
 // Config is what a Handler is made of.
 type Config struct {
-	Key      string        // API key; "": every call is refused
-	App      string        // whose channels; "": channel.DefaultApp
-	Limits   Limits        // zero values: defaults
-	Observer Observer      // nil: none
-	Allow    Allow         // nil: any number of requests
-	Auditor  audit.Auditor // nil: none
+	Keys Keys // required; without any in it every call is refused
+	Apps Apps // that the API shows and changes; nil: none
+	// Namespaces is required where there are Apps.
+	Namespaces Namespaces
+	Limits     Limits        // zero values: defaults
+	Observer   Observer      // nil: none
+	Allow      Allow         // nil: any number of requests
+	Auditor    audit.Auditor // nil: none
 
 	// DeadLetters reads the newest events that a backend was not told of, as JSON
 	// objects; nil: there are none.
@@ -51,26 +52,24 @@ func (nobody) APIRequest(string, int, time.Duration) {}
 
 // Handler serves the API.
 type Handler struct {
-	key      key
-	app      string
-	limits   Limits
-	hub      hub.API
-	log      *slog.Logger
-	observer Observer
-	auditor  audit.Auditor // nil: none
-	dead     func(ctx context.Context, limit int) ([]json.RawMessage, error)
-	allow    Allow
-	methods  map[string]*method
-	buffers  sync.Pool // of *buffers
+	keys       Keys
+	apps       Apps // nil: none
+	namespaces Namespaces
+	limits     Limits
+	hub        hub.API
+	log        *slog.Logger
+	observer   Observer
+	auditor    audit.Auditor // nil: none
+	dead       func(ctx context.Context, limit int) ([]json.RawMessage, error)
+	allow      Allow
+	methods    map[string]*method
+	buffers    sync.Pool // of *buffers
 }
 
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{key: newKey(cfg.Key), app: cfg.App, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters, allow: cfg.Allow}
-	if a.app == "" {
-		a.app = channel.DefaultApp
-	}
+	a := &Handler{keys: cfg.Keys, apps: cfg.Apps, namespaces: cfg.Namespaces, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters, allow: cfg.Allow}
 	if a.observer == nil {
 		a.observer = nobody{}
 	}
@@ -79,9 +78,13 @@ func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 }
 
 // buffers are one request's, and reused by others afterwards.
-type buffers struct{ in, out []byte }
+type buffers struct {
+	in, out []byte
+	call    call
+}
 
 func (h *Handler) release(b *buffers) {
+	b.call = call{} // no key is kept
 	if cap(b.in) <= maxPooledBuffer && cap(b.out) <= maxPooledBuffer {
 		h.buffers.Put(b)
 	}
@@ -111,14 +114,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string, m *
 		b = &buffers{}
 	}
 	defer h.release(b)
-	cmd, err := h.accept(w, r, m, b)
+	c, cmd, err := h.accept(w, r, m, b)
 	if err != nil {
 		f := h.faultOf(r.Context(), name, err)
 		writeFault(w, r, f)
 		return f.status
 	}
-	ctx := h.calledBy(r.Context(), r, cmd)
-	b.out, err = h.do(ctx, cmd, append(b.out[:0], `{"result":`...))
+	ctx := r.Context()
+	b.out, err = c.do(ctx, cmd, append(b.out[:0], `{"result":`...))
 	if err != nil {
 		f := h.faultOf(ctx, name, err)
 		b.out = writeOutcome(w, r, f, b.out)
@@ -131,24 +134,32 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string, m *
 
 // accept is everything before a command runs: verb, key, content type, size,
 // form. All its errors are told by HTTP status.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *buffers) (command, error) {
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *buffers) (*call, command, error) {
 	if r.Method != http.MethodPost {
-		return nil, final(codeBadRequest, http.StatusMethodNotAllowed, "use POST, not "+r.Method)
+		return nil, nil, final(codeBadRequest, http.StatusMethodNotAllowed, "use POST, not "+r.Method)
 	}
-	if f := h.key.check(r); f != nil {
+	who, f := identify(h.keys, r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+	if f != nil {
 		h.refusedKey(r, f)
-		return nil, f
+		return nil, nil, f
 	}
-	if f := h.tooOften(givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))); f != nil {
-		return nil, f
+	if f := h.tooOften(who.secret); f != nil {
+		return nil, nil, f
+	}
+	if f := who.may(m.scope); f != nil {
+		h.refusedKey(r, f)
+		return nil, nil, f
 	}
 	if err := checkHeaders(r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := h.readBody(w, r, b); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return h.parse(m, b.in)
+	who.remote = r.RemoteAddr
+	cmd, err := h.parse(m, b.in)
+	b.call = call{h, who}
+	return &b.call, cmd, err
 }
 
 // parse makes a command of a body.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 // fill gives a fake hub something to tell.
@@ -101,6 +102,9 @@ func TestResults(t *testing.T) {
 		{"batch", "batch", `{"commands":[{"publish":{"channel":"a:1","data":1}}]}`, one, `{"replies":[{"publish":{"offset":7,"epoch":"e"}}]}`},
 	}
 	called := map[string]bool{"rpc": true} // which never has a result
+	for _, c := range appCalls {
+		called[c.method] = true
+	}
 	for _, tt := range tests {
 		called[tt.method] = true
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,10 +147,10 @@ func TestPositions(t *testing.T) {
 	}
 }
 
-// TestApp: channels are those of the configured app.
+// TestApp: channels are those of the key's app.
 func TestApp(t *testing.T) {
 	fake := &fakeHub{}
-	f := &fixture{hub: fake, handler: New(Config{Key: testKey, App: "shop"}, fake, nil)}
+	f := &fixture{hub: fake, handler: New(Config{Keys: fakeKeys{testKey: {"shop", tenant.Publish}}}, fake, nil)}
 	f.good(t, "publish", `{"channel":"a","data":1}`)
 	if p, ok := fake.questions()[0].(hub.Publish); !ok || p.App != "shop" {
 		t.Errorf("%+v", p)

@@ -41,7 +41,7 @@ func messageFields[T any](of func(*T) *message) []field[T] {
 }
 
 // publication checks a message and takes it out of the body's memory.
-func (h *Handler) publication(m *message) (p hub.Publish, err error) {
+func (h *call) publication(m *message) (p hub.Publish, err error) {
 	if err := h.checkMessage(m); err != nil {
 		return p, err
 	}
@@ -131,7 +131,7 @@ func publishFields() []field[publishRequest] {
 	}, messageFields(func(r *publishRequest) *message { return &r.message })...)
 }
 
-func (r *publishRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *publishRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	p, err := r.publication(h)
 	if err != nil {
 		return out, err
@@ -143,7 +143,7 @@ func (r *publishRequest) run(ctx context.Context, h *Handler, out []byte) ([]byt
 	return appendPublishResult(out, res), nil
 }
 
-func (r *publishRequest) publication(h *Handler) (hub.Publish, error) {
+func (r *publishRequest) publication(h *call) (hub.Publish, error) {
 	if err := checkChannel(r.channel); err != nil {
 		return hub.Publish{}, err
 	}
@@ -177,7 +177,7 @@ func broadcastFields() []field[broadcastRequest] {
 }
 
 // run hands all in before it waits, so that they share a commit to disk.
-func (r *broadcastRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *broadcastRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if len(r.channels) == 0 {
 		return out, badRequest("channels is required")
 	}
@@ -230,7 +230,7 @@ func (o *orders) add(place int, p hub.Publish) {
 	o.places = append(o.places, place)
 }
 
-func (o *orders) publish(ctx context.Context, h *Handler, answers []hub.Published) {
+func (o *orders) publish(ctx context.Context, h *call, answers []hub.Published) {
 	for i, a := range h.hub.PublishAll(ctx, o.all) {
 		if a.Err != nil {
 			a.Err = about(o.all[i].Channel, "publishing", a.Err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 // channelRequest is a request that names a channel and nothing else.
@@ -50,7 +51,7 @@ func presenceFields() []field[presenceRequest] {
 		pageFields(func(r *presenceRequest) *page { return &r.page })...)
 }
 
-func (r *presenceRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *presenceRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if err := checkChannel(r.channel); err != nil {
 		return out, err
 	}
@@ -100,7 +101,7 @@ func presenceStatsFields() []field[presenceStatsRequest] {
 	return channelFields(func(r *presenceStatsRequest) *channelRequest { return &r.channelRequest })
 }
 
-func (r *presenceStatsRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *presenceStatsRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if err := checkChannel(r.channel); err != nil {
 		return out, err
 	}
@@ -130,7 +131,7 @@ func historyFields() []field[historyRequest] {
 
 // run reads one page: limit 0 asks for the position only, a negative one for as
 // many as a page may hold (Centrifugo: for all).
-func (r *historyRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *historyRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if err := checkChannel(r.channel); err != nil {
 		return out, err
 	}
@@ -206,7 +207,7 @@ func historyRemoveFields() []field[historyRemoveRequest] {
 	return channelFields(func(r *historyRemoveRequest) *channelRequest { return &r.channelRequest })
 }
 
-func (r *historyRemoveRequest) run(ctx context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *historyRemoveRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if err := checkChannel(r.channel); err != nil {
 		return out, err
 	}
@@ -227,7 +228,7 @@ func channelsFields() []field[channelsRequest] {
 	}, pageFields(func(r *channelsRequest) *page { return &r.page })...)
 }
 
-func (r *channelsRequest) run(_ context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *channelsRequest) run(_ context.Context, h *call, out []byte) ([]byte, error) {
 	if len(r.pattern) > MaxPattern {
 		return out, limitExceeded("pattern has %d bytes, at most %d are allowed", len(r.pattern), MaxPattern)
 	}
@@ -251,12 +252,26 @@ func (r *channelsRequest) run(_ context.Context, h *Handler, out []byte) ([]byte
 	return append(out, '}'), nil
 }
 
+// own puts what the key's App uses of the node in the place of what all of them do.
+// Deliveries are counted for all together, and so not told.
+func (h *call) own(info *hub.Info) {
+	info.Clients, info.Users, info.Channels, info.Subs, info.Published, info.Delivered = 0, 0, 0, 0, 0, 0
+	for _, u := range h.hub.Use() {
+		if u.App == h.app {
+			info.Clients, info.Users, info.Channels, info.Subs, info.Published = u.Sessions, u.Users, u.Channels, u.Subscriptions, u.Published
+		}
+	}
+}
+
 type infoRequest struct{}
 
 var _ command = (*infoRequest)(nil)
 
-func (r *infoRequest) run(_ context.Context, h *Handler, out []byte) ([]byte, error) {
+func (r *infoRequest) run(_ context.Context, h *call, out []byte) ([]byte, error) {
 	info := h.hub.Info()
+	if h.scope != tenant.Operator { // the others see nothing of other Apps
+		h.own(&info)
+	}
 	out = append(out, `{"nodes":[{`...)
 	out = appendText(out, "uid", info.UID)
 	out = appendText(out, "name", info.Name)

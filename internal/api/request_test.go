@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/fanfare-push/fanfare/internal/tenant"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
 )
 
 // TestRequests: what is refused before a method runs, told by HTTP status.
@@ -138,7 +142,7 @@ func inPieces(r *http.Request) { r.Body = readerOf{iotest.OneByteReader(r.Body)}
 // TestNoKey: an API without a key refuses everybody, the empty key included.
 func TestNoKey(t *testing.T) {
 	f := &fixture{hub: &fakeHub{}}
-	f.handler = New(Config{}, f.hub, nil)
+	f.handler = New(Config{Keys: fakeKeys{}}, f.hub, nil)
 	for _, key := range []string{"", "x"} {
 		if status, e := f.refused(t, post("publish", `{"channel":"a","data":1}`, header("X-API-Key", key))); status != 403 || e.Code != 103 || !strings.Contains(e.Message, "api.key") {
 			t.Errorf("HTTP %d, %+v", status, e)
@@ -147,8 +151,8 @@ func TestNoKey(t *testing.T) {
 }
 
 func TestProtect(t *testing.T) {
-	protected := Protect(testKey, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secret")) }))
-	for key, want := range map[string]int{"": 401, "wrong": 401, testKey: 200} {
+	protected := Protect(fakeKeys{testKey: operatorOf(channel.DefaultApp), "reads": {"shop", tenant.Read}}, tenant.Operator, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secret")) }))
+	for key, want := range map[string]int{"": 401, "wrong": 401, "reads": 403, testKey: 200} {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
 		r.Header.Set("X-API-Key", key)
 		w := httptest.NewRecorder()

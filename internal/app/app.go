@@ -20,6 +20,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/hook"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 	"github.com/fanfare-push/fanfare/internal/transport"
 	"github.com/fanfare-push/fanfare/internal/transport/direct"
 	"github.com/fanfare-push/fanfare/internal/transport/proxies"
@@ -41,8 +42,9 @@ type App struct {
 	telling   bool                // the webhook has started
 	asking    *hook.Client        // nil: the backend is asked nothing
 	api       *api.Handler
-	audit     *audit.Log // nil: none is kept
-	verifier  *auth.Verifier
+	audit     *audit.Log  // nil: none is kept
+	tokens    auth.Config // of the default App, but for keys of Apps
+	apps      *tenant.Registry
 	keys      *jwks.Set    // nil: none are fetched
 	busy      *http.Server // serves what direct gives back
 	certs     []*certs.Files
@@ -88,7 +90,7 @@ func (a *App) build(version string) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.verifier, a.keys, err = NewVerifier(&a.cfg, a.log); err != nil {
+	if a.tokens, a.keys, err = verifierConfig(&a.cfg, a.log); err != nil {
 		return err
 	}
 	if a.engine, err = local.Open(a.engineConfig()); err != nil {
@@ -98,6 +100,9 @@ func (a *App) build(version string) (err error) {
 	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
 	a.webhook, a.asking = a.webhooks(), a.hooks()
 	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
+		return err
+	}
+	if err := a.openApps(); err != nil {
 		return err
 	}
 	if err := a.startWebhooks(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/auth"
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -36,7 +37,7 @@ func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {
 	return hub.Config{
 		Engine: a.engine, Namespaces: ns, Log: a.log, App: channel.DefaultApp,
 		Node: node, Metrics: a.metrics, Observer: a.observer(), Backend: a.backend(),
-		Auth:           a.verifier,
+		Auth:           auth.New(a.tokens),
 		Shards:         min(runtime.GOMAXPROCS(0), hub.MaxShards),
 		NewLoop:        a.transport.NewLoop,
 		AllowAnonymous: c.Client.AllowAnonymous,

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/fanfare-push/fanfare/internal/api/pusherapi"
-	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
 	"github.com/fanfare-push/fanfare/internal/transport"
@@ -16,7 +15,7 @@ import (
 func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
 	c := a.cfg.Pusher
 	protocol := pusher.New(pusher.Config{
-		Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret), Log: a.log,
+		Keys: appKeys{a.apps}, Log: a.log,
 		Count: func(method string, code uint32) {
 			a.metrics.Commands.Of(metrics.Command{Method: method, Code: code}).Inc()
 		},
@@ -26,7 +25,7 @@ func (a *App) pusher(mux *http.ServeMux, origins *transport.Origins) error {
 	})
 	via := metrics.Via{Protocol: metrics.Pusher, Transport: metrics.WebSocket}
 	cfg := a.socketConfig(origins, websocket.Subprotocol{Protocol: protocol, Via: via})
-	cfg.Hello = pusherHello
+	cfg.Hello, cfg.App = pusherHello, a.pusherApp
 	socket, err := websocket.New(cfg)
 	if err != nil {
 		return err
@@ -44,6 +43,7 @@ func (a *App) pusherXHR(mux *http.ServeMux, protocol *pusher.Protocol, origins *
 	x, err := httpstream.NewXHR(httpstream.XHRConfig{
 		Config: httpstream.Config{
 			Hub: a.hub, Engine: a.transport, Origins: origins, Log: a.log, Metrics: a.metrics,
+			App:     a.pusherApp,
 			Hello:   func(r *http.Request) (any, error) { return pusherHello(r), nil },
 			Header:  a.toldHeaders(),
 			MaxBody: int(a.cfg.Client.MaxMessageSize), BodyTimeout: a.cfg.Client.ConnectTimeout, MaxHandshakes: a.cfg.Client.MaxHandshakes,
@@ -63,7 +63,7 @@ func (a *App) pusherXHR(mux *http.ServeMux, protocol *pusher.Protocol, origins *
 
 func (a *App) pusherAPI() http.Handler {
 	return pusherapi.New(pusherapi.Config{
-		ID: a.cfg.App.ID, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret), App: channel.DefaultApp, Log: a.log,
+		Apps: appKeys{a.apps}, Log: a.log,
 		MaxData: int(a.cfg.Pusher.MaxEventSize), MaxBody: int(a.cfg.API.MaxBodySize), Count: calls{a.metrics}.APIRequest,
 		Auditor: a.auditor(),
 		Allow:   a.requestLimit(),

@@ -7,7 +7,9 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/admin"
 	"github.com/fanfare-push/fanfare/internal/api"
+	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/metrics"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 	"github.com/fanfare-push/fanfare/internal/transport"
 )
 
@@ -39,7 +41,8 @@ func (a *App) routes(version string) (*http.ServeMux, error) {
 func (a *App) serverAPI() *api.Handler {
 	c := a.cfg.API
 	return api.New(api.Config{
-		Key: string(c.Key),
+		Keys: a.apps, Apps: a.apps,
+		Namespaces: api.Namespaces{Parse: a.cfg.ParseNamespace, Print: config.PrintNamespace},
 		Limits: api.Limits{
 			MaxBody: int(c.MaxBodySize), MaxData: int(a.cfg.PublishMaxDataSize),
 			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
@@ -76,7 +79,7 @@ func (a *App) guarded(next http.Handler) http.Handler {
 	refused := a.metrics.Refused.Of(metrics.RefuseAPIKey)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		let := false
-		api.Protect(string(a.cfg.API.Key), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api.Protect(a.apps, tenant.Operator, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			let = true
 			next.ServeHTTP(w, r)
 		})).ServeHTTP(w, r)

@@ -14,20 +14,35 @@ import (
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/egress"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 // maxKeyFile bounds a file with a key, in bytes.
 const maxKeyFile = 64 << 10
 
-// NewVerifier makes what judges tokens by the settings. keys is nil without
-// tokens.jwks_url; otherwise it is empty until its Refresh or Run.
+// NewVerifier makes what judges tokens of the default App by the settings. keys is
+// nil without tokens.jwks_url; otherwise it is empty until its Refresh or Run.
 func NewVerifier(cfg *config.Config, log *slog.Logger) (v *auth.Verifier, keys *jwks.Set, err error) {
-	c := &cfg.Tokens
-	static, err := tokenKeys(cfg)
+	a, keys, err := verifierConfig(cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	a := auth.Config{
+	fixed, err := fixedKeys(cfg.App.Keys, "app.keys")
+	if err != nil {
+		return nil, nil, err
+	}
+	a.Keys = append(a.Keys, signingKeys(&tenant.App{Keys: fixed}, "")...)
+	return auth.New(a), keys, nil
+}
+
+// verifierConfig is what the settings say of tokens, but for the keys of Apps.
+func verifierConfig(cfg *config.Config, log *slog.Logger) (a auth.Config, keys *jwks.Set, err error) {
+	c := &cfg.Tokens
+	static, err := tokenKeys(cfg)
+	if err != nil {
+		return a, nil, err
+	}
+	a = auth.Config{
 		Secret: string(cfg.App.Secret), Keys: static, App: channel.DefaultApp,
 		Audience: c.Audience, Issuer: c.Issuer, UserClaim: c.UserClaim, Leeway: c.Leeway,
 	}
@@ -38,7 +53,7 @@ func NewVerifier(cfg *config.Config, log *slog.Logger) (v *auth.Verifier, keys *
 		})
 		a.Source = keys
 	}
-	return auth.New(a), keys, nil
+	return a, keys, nil
 }
 
 // tokenKeys reads the keys beside app.secret.

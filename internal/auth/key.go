@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -29,8 +30,9 @@ const (
 // (RFC 8725, 3.1): a public key cannot become a secret, and nothing verifies
 // none.
 type Key struct {
-	ID     string // kid of the tokens it verifies; "": of any
-	Source string // where it was found, for people; never the key itself
+	ID     string    // kid of the tokens it verifies; "": of any
+	Source string    // where it was found, for people; never the key itself
+	Until  time.Time // when it stops to hold; zero: never
 
 	algs     []string
 	material any // as the JWT library wants it
@@ -107,6 +109,8 @@ func (k Key) Only(alg string) (Key, bool) {
 
 // Algorithms are those that the key verifies.
 func (k *Key) Algorithms() []string { return slices.Clone(k.algs) }
+
+func (k *Key) holds(now time.Time) bool { return k.Until.IsZero() || now.Before(k.Until) }
 
 func (k *Key) verifies(alg string) bool { return slices.Contains(k.algs, alg) }
 

@@ -153,7 +153,7 @@ func (v *Verifier) parse(token string) (*claims, *Key, error) {
 	}
 	named := false // a key of that name is here: the Source has no other
 	for i := range v.keys {
-		if k := &v.keys[i]; k.verifies(h.alg) && (k.ID == "" || h.kid == "" || k.ID == h.kid) {
+		if k := &v.keys[i]; k.verifies(h.alg) && k.holds(v.cfg.Now()) && (k.ID == "" || h.kid == "" || k.ID == h.kid) {
 			if c, mine, err := v.with(k, token); mine {
 				return c, k, err
 			}

@@ -61,6 +61,7 @@ func (c *Config) check() error {
 		add(isOrigin(origin), "client.allowed_origins: %q is none, it must be scheme://host or scheme://host:port, with * for any part of a host, or *", origin)
 	}
 	errs = append(errs, c.checkHooks()...)
+	errs = append(errs, c.checkApps()...)
 	if _, err := c.Namespaces(); err != nil {
 		errs = append(errs, fmt.Errorf("channel: %w", err))
 	}

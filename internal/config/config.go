@@ -21,6 +21,7 @@ type Config struct {
 	MemoryReturn time.Duration `koanf:"memory_return" allow:"0s..1h"`     // how long connections must have neither come nor gone, after many did, before memory is given back to the system; 0: never
 
 	App      App      `koanf:"app"`
+	Apps     []Tenant `koanf:"apps"` // further Apps, a list of groups: each a `name`, its `keys` and `namespaces`, and its limits; see [apps.md](apps.md)
 	Tokens   Tokens   `koanf:"tokens"`
 	API      API      `koanf:"api"`
 	Pusher   Pusher   `koanf:"pusher"`
@@ -37,11 +38,13 @@ type Config struct {
 	Audit    Audit    `koanf:"audit"`
 }
 
-// App are the settings of the one App there is.
+// App are the settings of the App that is always there, `default`.
 type App struct {
 	ID     string `koanf:"id"`     // names the App in the paths of Pusher's HTTP API; empty: the API knows none
 	Key    string `koanf:"key"`    // public; Pusher clients connect with it, and it begins the signatures made with `app.secret`; empty: none can connect
 	Secret Secret `koanf:"secret"` // signs the tokens of clients (HS256), and all that Pusher's libraries sign; empty: every token and signature is refused
+
+	Keys []AppKey `koanf:"keys"` // further keys, a list of groups: each an `id`, a `scope` (publish, read, admin or sign), and a `secret` or `secret_file`; see [apps.md](apps.md)
 }
 
 // Tokens are the settings of clients' tokens; see [tokens.md](tokens.md).

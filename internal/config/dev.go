@@ -38,16 +38,33 @@ func devOptions() channel.Options {
 // finishDev opens every namespace that is not in the list, and lets one that asks
 // for no history be without.
 func (c *Config) finishDev() {
-	dropHistory(&c.Channel.WithoutNamespace)
-	list := slices.Clone(c.Channel.Namespaces)
+	c.Channel.Namespaces = openDev(&c.Channel.WithoutNamespace, c.Channel.Namespaces)
+	for i := range c.Apps {
+		t := &c.Apps[i]
+		t.AllowAnonymous = true
+		t.Namespaces = openDev(&t.WithoutNamespace, t.Namespaces)
+	}
+}
+
+func openDev(without *channel.Options, list []channel.Namespace) []channel.Namespace {
+	dropHistory(without)
+	list = slices.Clone(list)
 	for i := range list {
 		dropHistory(&list[i].Options)
 	}
 	if !slices.ContainsFunc(list, func(n channel.Namespace) bool { return n.Name == channel.AnyNamespace }) {
-		list = append(list, channel.Namespace{Name: channel.AnyNamespace, Options: devOptions()})
+		list = append(list, DevNamespace())
 	}
-	c.Channel.Namespaces = list
+	return list
 }
+
+// DevNamespace stands in dev mode for every one that is not defined.
+func DevNamespace() channel.Namespace {
+	return channel.Namespace{Name: channel.AnyNamespace, Options: devOptions()}
+}
+
+// DevOptions are those of channels without a namespace in dev mode.
+func DevOptions() channel.Options { return devOptions() }
 
 // dropHistory takes away what devOptions gave and makes no sense without history.
 func dropHistory(o *channel.Options) {

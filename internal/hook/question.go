@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
 // question is the body of a call: Centrifugo's request objects, of which each hook
 // has those fields that its question has.
 type question struct {
+	App       string          `json:"app,omitempty"` // ours; of the default App: left out
 	Client    string          `json:"client"`
 	Transport string          `json:"transport"`
 	Protocol  string          `json:"protocol"`
@@ -30,6 +32,9 @@ func encode(q *hub.Question) []byte {
 	body := question{
 		Client: q.Client, Transport: q.Transport, Protocol: q.Protocol, Encoding: q.Encoding,
 		Name: q.Name, Version: q.Version, Channel: q.Channel, Channels: q.Channels, Method: q.Method, Meta: q.Meta,
+	}
+	if q.App != channel.DefaultApp {
+		body.App = q.App
 	}
 	if q.Hook != hub.HookConnect {
 		body.User = &q.User

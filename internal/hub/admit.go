@@ -78,7 +78,7 @@ func (s *Session) admit(r *SubscribeRequest) (*subscription, error) {
 
 func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.SubscriptionGrant, error) {
 	h := s.shard.hub
-	opts, err := h.resolve(r.Channel)
+	opts, err := s.tenant.resolve(r.Channel)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +91,7 @@ func (s *Session) maySubscribe(r *SubscribeRequest) (*channel.Options, *channel.
 	}
 	grant := r.Grant
 	if r.Token != "" {
-		if grant, err = h.cfg.Auth.Subscription(r.Token); err != nil {
+		if grant, err = s.tenant.app.Load().Auth.Subscription(r.Token); err != nil {
 			h.count.token.Inc()
 			return nil, nil, err
 		}

@@ -30,6 +30,7 @@ type API interface {
 	Disconnect(ctx context.Context, t Target, d Disconnect) error
 	Channels(q ChannelQuery) (rows []ChannelInfo, more bool)
 	Info() Info
+	Use() []AppUse
 }
 
 // Publish is a publication from a backend; no permission is asked.
@@ -147,13 +148,19 @@ func (h *Hub) PublishAll(ctx context.Context, all []Publish) []Published {
 // PublishThen is Publish for those who must not wait: done is called once, by any
 // goroutine, also before PublishThen returns, and must not block.
 func (h *Hub) PublishThen(p Publish, done func(engine.PublishResult, error)) {
-	opts, err := h.resolve(p.Channel)
+	t := h.tenant(p.App)
+	if t == nil {
+		h.count.publishedByAPI.count(engine.PublishResult{}, ErrUnknownApp)
+		done(engine.PublishResult{}, ErrUnknownApp)
+		return
+	}
+	opts, err := t.resolve(p.Channel)
 	if err != nil {
 		h.count.publishedByAPI.count(engine.PublishResult{}, err)
 		done(engine.PublishResult{}, err)
 		return
 	}
-	h.publish(engine.PublishRequest{
+	h.publish(t, engine.PublishRequest{
 		Channel:        channel.ID{App: p.App, Name: p.Channel},
 		Retention:      engine.RetentionOf(opts),
 		SkipHistory:    p.SkipHistory,
@@ -169,7 +176,7 @@ const MaxAPIHistoryBytes = 16 << 20
 // History reads one page of a channel's history. Errors: ErrUnknownChannel,
 // ErrBadRequest, ErrNotAvailable (no history), ErrUnrecoverable, ErrBusy.
 func (h *Hub) History(ctx context.Context, app, name string, q HistoryQuery) (engine.HistoryResult, error) {
-	opts, err := h.resolve(name)
+	opts, err := h.resolve(app, name)
 	if err == nil && !opts.HasHistory() {
 		err = ErrNotAvailable
 	}
@@ -183,7 +190,7 @@ func (h *Hub) History(ctx context.Context, app, name string, q HistoryQuery) (en
 // RemoveHistory forgets a channel's publications; its position stays. Errors as
 // History.
 func (h *Hub) RemoveHistory(ctx context.Context, app, name string) error {
-	opts, err := h.resolve(name)
+	opts, err := h.resolve(app, name)
 	if err == nil && !opts.HasHistory() {
 		err = ErrNotAvailable
 	}
@@ -198,7 +205,7 @@ func (h *Hub) RemoveHistory(ctx context.Context, app, name string) error {
 }
 
 func (h *Hub) presenceOf(app, name string) (channel.ID, error) {
-	opts, err := h.resolve(name)
+	opts, err := h.resolve(app, name)
 	if err == nil && !opts.Presence {
 		err = ErrNotAvailable
 	}
@@ -227,7 +234,7 @@ func (h *Hub) PresenceStats(ctx context.Context, app, name string) (engine.Prese
 // Subscribe subscribes the target's sessions to a channel. It is done when every
 // node has been told, not when every session has been.
 func (h *Hub) Subscribe(ctx context.Context, t Target, name string, o engine.SubscribeOptions) error {
-	if _, err := h.resolve(name); err != nil {
+	if _, err := h.resolve(t.App, name); err != nil {
 		return err
 	}
 	return h.control(ctx, t, engine.Control{Op: engine.ControlSubscribe, Channel: name, Options: o})
@@ -236,7 +243,7 @@ func (h *Hub) Subscribe(ctx context.Context, t Target, name string, o engine.Sub
 // Unsubscribe ends the target's subscriptions to a channel, or to all ("").
 func (h *Hub) Unsubscribe(ctx context.Context, t Target, name string) error {
 	if name != "" {
-		if _, err := h.resolve(name); err != nil {
+		if _, err := h.resolve(t.App, name); err != nil {
 			return err
 		}
 	}

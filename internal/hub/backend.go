@@ -37,6 +37,7 @@ type Backend interface {
 // Question is what a backend is told.
 type Question struct {
 	Hook         Hook
+	App          string
 	Client       string // the session's id
 	Transport    string
 	Protocol     string // json or protobuf
@@ -180,7 +181,7 @@ func (s *Session) backing() *backing {
 
 // question begins one.
 func (s *Session) question(hook Hook) Question {
-	q := Question{Hook: hook, Client: s.id.String(), Transport: s.enc.transport, Protocol: "json", Encoding: "json"}
+	q := Question{Hook: hook, App: s.tenant.name, Client: s.id.String(), Transport: s.enc.transport, Protocol: "json", Encoding: "json"}
 	if strings.HasSuffix(s.enc.Protocol.Name(), "-protobuf") {
 		q.Protocol, q.Encoding = "protobuf", "binary"
 	}
@@ -255,13 +256,14 @@ func (s *Session) askConnect(r *ConnectRequest, done func(ConnectResult, error))
 			done(ConnectResult{}, err)
 			return
 		}
-		identity := &channel.Identity{App: h.cfg.App, User: a.User, Info: a.Info, ExpireAt: a.ExpireAt, Grants: a.Grants}
+		identity := &channel.Identity{App: s.tenant.name, User: a.User, Info: a.Info, ExpireAt: a.ExpireAt, Grants: a.Grants}
 		r.made = make(map[string]*AnswerSub, len(a.Subs))
 		for i := range a.Subs {
 			identity.Channels = append(identity.Channels, a.Subs[i].Channel)
 			r.made[a.Subs[i].Channel] = &a.Subs[i]
 		}
-		b.meta, s.vouched = a.Meta, true
+		b.meta = a.Meta
+		s.marks |= vouched
 		s.enter(identity, r, func(res ConnectResult, err error) {
 			res.Data = a.Data
 			done(res, err)

@@ -38,10 +38,11 @@ func BenchmarkFanOut(b *testing.B) {
 			sh := h.shards[0]
 			sh.Post(func() {
 				for range n {
-					if _, err := h.Enter(netip.Addr{}); err != nil {
+					place, err := h.Enter("", netip.Addr{})
+					if err != nil {
 						b.Error(err)
 					}
-					s := sh.Open(nullConn{}, enc, nil)
+					s := place.Open(nullConn{}, enc, nil)
 					s.Connect(ConnectRequest{}, func(ConnectResult, error) {})
 					s.Subscribe(SubscribeRequest{Channel: "a"}, func(SubscribeResult, error) {})
 				}

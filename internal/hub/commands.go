@@ -11,22 +11,9 @@ import (
 // This file is what a client may do with a channel beside subscribing to it:
 // resolve, ask for permission, hand to the engine, come back to the shard.
 
-// resolve finds a channel's options. Errors: ErrUnknownChannel for a namespace
-// that is not defined, ErrBadRequest for a name that is none.
-func (h *Hub) resolve(name string) (*channel.Options, error) {
-	opts, err := h.cfg.Namespaces.Resolve(name)
-	switch {
-	case errors.Is(err, channel.ErrUnknownNamespace):
-		return nil, ErrUnknownChannel
-	case err != nil:
-		return nil, ErrBadRequest
-	}
-	return opts, nil
-}
-
 // permitted resolves a channel and asks for permission.
 func (s *Session) permitted(op channel.Op, name string, v channel.Verdict) (*channel.Options, error) {
-	opts, err := s.shard.hub.resolve(name)
+	opts, err := s.tenant.resolve(name)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +85,7 @@ func (s *Session) hand(p *ClientPublish, opts *channel.Options, done func(engine
 		req.Publication.Except = s.ID()
 	}
 	s.begin()
-	s.shard.hub.publish(req, &s.shard.hub.count.publishedByClient, func(res engine.PublishResult, err error) {
+	s.shard.hub.publish(s.tenant, req, &s.shard.hub.count.publishedByClient, func(res engine.PublishResult, err error) {
 		s.shard.Post(func() {
 			s.finish()
 			if !s.ended {
@@ -109,9 +96,12 @@ func (s *Session) hand(p *ClientPublish, opts *channel.Options, done func(engine
 }
 
 // publish takes a publication through the gate to the engine.
-func (h *Hub) publish(req engine.PublishRequest, count *published, done func(engine.PublishResult, error)) {
+func (h *Hub) publish(t *tenant, req engine.PublishRequest, count *published, done func(engine.PublishResult, error)) {
 	answer := func(res engine.PublishResult, err error) {
 		count.count(res, err)
+		if err == nil && !res.Duplicate {
+			t.published.Add(1)
+		}
 		done(res, err)
 	}
 	if len(req.Publication.Data) > h.cfg.MaxData {
@@ -120,7 +110,7 @@ func (h *Hub) publish(req engine.PublishRequest, count *published, done func(eng
 		return
 	}
 	start := time.Now()
-	if !h.mayPublish(req.Channel.App, start) {
+	if !h.mayPublish(t, start) {
 		answer(engine.PublishResult{}, ErrTooManyRequests)
 		return
 	}

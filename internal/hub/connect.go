@@ -89,7 +89,7 @@ func (s *Session) wanted(r *ConnectRequest) []wantedSub {
 	names := make(map[string]bool, len(s.identity.Channels))
 	list := make([]wantedSub, 0, len(s.identity.Channels))
 	for _, name := range s.identity.Channels {
-		opts, err := h.resolve(name)
+		opts, err := s.tenant.resolve(name)
 		if err != nil || names[name] {
 			continue
 		}

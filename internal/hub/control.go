@@ -64,7 +64,7 @@ func (s *Session) serverUnsubscribe(c *engine.Control) {
 // serverSubscribe subscribes the session without asking for permission: the
 // backend has decided. A session that is subscribed stays as it is.
 func (s *Session) serverSubscribe(c *engine.Control) {
-	opts, err := s.shard.hub.resolve(c.Channel)
+	opts, err := s.tenant.resolve(c.Channel)
 	if err != nil || s.find(c.Channel) != nil {
 		return
 	}

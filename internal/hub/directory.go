@@ -60,6 +60,15 @@ func (d *directory) sessions(app, user string) []*Session {
 	return append([]*Session(nil), d.m[userKey{app, user}]...)
 }
 
+// each calls fn with the App of every user.
+func (d *directory) each(fn func(app string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key := range d.m {
+		fn(key.app)
+	}
+}
+
 // users counts distinct users.
 func (d *directory) users() int {
 	d.mu.Lock()

@@ -433,7 +433,7 @@ func (h *house) settle() {
 // dial opens a session that has not connected yet.
 func (h *house) dial(take func(int) int) *fakeConn {
 	h.t.Helper()
-	sh, err := h.Enter(netip.Addr{})
+	sh, err := h.Enter("", netip.Addr{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

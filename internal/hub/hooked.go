@@ -56,7 +56,7 @@ func (s *Session) refused(op channel.Op, name string, why error) {
 	if errors.Is(why, ErrNoAnswer) {
 		return
 	}
-	if opts, err := s.shard.hub.resolve(name); err == nil {
+	if opts, err := s.tenant.resolve(name); err == nil {
 		_ = s.decide(op, name, opts, nil, channel.Refused) // that it refuses is known
 	}
 }
@@ -149,7 +149,7 @@ func (b *backing) retryAfter(now int64) {
 
 // prolonged reports whether the backend, and not the client, is asked when the
 // session expires, or nobody.
-func (s *Session) prolonged() bool { return s.vouched || s.shard.hub.asked.refresh }
+func (s *Session) prolonged() bool { return s.is(vouched) || s.shard.hub.asked.refresh }
 
 // refreshAt is when the backend is asked whether the session goes on; 0: not.
 func (s *Session) refreshAt() int64 {

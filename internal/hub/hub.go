@@ -25,7 +25,7 @@ type Config struct {
 	Namespaces *channel.Namespaces
 	Auth       Authenticator
 	Log        *slog.Logger
-	App        string // the App of every session, until there are several
+	App        string // the App that is always there, and whose Namespaces, Auth and AllowAnonymous these are
 	Node       Node
 	Metrics    *metrics.Metrics // nil: counted, but shown to nobody
 	Observer   Observer         // nil: nobody looks
@@ -143,8 +143,8 @@ type Hub struct {
 	count    counters
 	asked    asked
 
-	told      TellKinds         // what the Observer wants
-	anonymous *channel.Identity // of every session without a user; never changed
+	told    TellKinds // what the Observer wants
+	tenants atomic.Pointer[map[string]*tenant]
 
 	next     atomic.Uint32 // for Any
 	open     atomic.Int64  // connections, those under way included
@@ -174,9 +174,10 @@ func New(cfg Config) (*Hub, error) {
 		started:  time.Now(),
 		asked:    newAsked(cfg.Backend),
 
-		anonymous: &channel.Identity{App: cfg.App},
-		empty:     make(chan struct{}),
+		empty: make(chan struct{}),
 	}
+	h.tenants.Store(&map[string]*tenant{})
+	h.SetApp(App{Name: cfg.App, Namespaces: cfg.Namespaces, Auth: cfg.Auth, AllowAnonymous: cfg.AllowAnonymous})
 	if cfg.Observer != nil {
 		h.told = cfg.Observer.Wants()
 	}

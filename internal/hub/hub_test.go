@@ -90,7 +90,7 @@ func TestMessagesOfOneTurnLeaveInOneWrite(t *testing.T) {
 // publishFrom publishes without waiting for the answer, so that a shard may.
 func (h *house) publishFrom(t *testing.T, name string, i int) {
 	t.Helper()
-	h.Hub.publish(engine.PublishRequest{
+	h.Hub.publish(h.tenant(channel.DefaultApp), engine.PublishRequest{
 		Channel:     channel.ID{App: channel.DefaultApp, Name: name},
 		Publication: engine.Publication{Data: fmt.Append(nil, i)},
 	}, &h.count.publishedByAPI, func(_ engine.PublishResult, err error) {
@@ -479,7 +479,7 @@ func TestShutdownTellsEverybody(t *testing.T) {
 	if d := c.end(); d == nil || *d != DisconnectShutdown {
 		t.Fatalf("end %v", d)
 	}
-	if _, err := h.Enter(netip.Addr{}); !errors.Is(err, ErrShutdown) {
+	if _, err := h.Enter("", netip.Addr{}); !errors.Is(err, ErrShutdown) {
 		t.Fatalf("Pick after shutdown: %v", err)
 	}
 	_, err := h.Publish(context.Background(), Publish{App: channel.DefaultApp, Channel: "a", Data: []byte("1")})

@@ -2,8 +2,6 @@ package hub
 
 import (
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/limit"
@@ -55,17 +53,10 @@ type limits struct {
 	connects   *limit.Set[netip.Addr]
 	peers      *limit.Counts[netip.Addr]
 	any        [activities]bool // whether there is a limit at all
-	apps       sync.Map         // string: *appUse
 
 	node    *limit.Report // of MaxSessions
 	reports map[metrics.Limit]*limit.Report
 	refused struct{ connection, user [activities]*limit.Report }
-}
-
-// appUse is what one App has of what is limited for each.
-type appUse struct {
-	sessions  atomic.Int64
-	publishes *limit.Shared
 }
 
 func newLimits(cfg *Config) *limits {
@@ -99,33 +90,8 @@ func newLimits(cfg *Config) *limits {
 	return l
 }
 
-// app is nil where nothing is limited by App.
-func (l *limits) app(name string) *appUse {
-	if l.ConnectionsPerApp <= 0 && !l.PublishesPerApp.Limited() {
-		return nil
-	}
-	found, known := l.apps.Load(name)
-	if !known {
-		found, _ = l.apps.LoadOrStore(name, &appUse{publishes: limit.NewShared(l.PublishesPerApp)})
-	}
-	use, _ := found.(*appUse)
-	return use
-}
-
 // passed is the time of buckets: since the hub was made.
 func (h *Hub) passed(now time.Time) time.Duration { return now.Sub(h.started) }
-
-// mayPublish takes a publication of an App's rate.
-func (h *Hub) mayPublish(app string, now time.Time) bool {
-	if !h.limits.PublishesPerApp.Limited() {
-		return true
-	}
-	if _, ok := h.limits.app(app).publishes.Take(h.passed(now), 1); !ok {
-		h.limits.reports[metrics.PublishesPerApp].Refused(h.passed(now), app)
-		return false
-	}
-	return true
-}
 
 // spending is what a session has taken lately. A session that rests has none.
 type spending [activities]limit.Bucket

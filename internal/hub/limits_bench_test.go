@@ -73,12 +73,13 @@ func newPublisher(b *testing.B, limits Limits) *publisher {
 	b.Cleanup(h.shards[0].loop.Stop)
 	enc := h.NewEncoding(&relay{}, lineFraming{}, metrics.Via{})
 	p := &publisher{sh: h.shards[0], msg: make([]byte, 128)}
-	if _, err := h.Enter(netip.Addr{}); err != nil {
+	place, err := h.Enter("", netip.Addr{})
+	if err != nil {
 		b.Fatal(err)
 	}
 	ready := make(chan struct{})
 	p.sh.Post(func() {
-		p.s = p.sh.Open(nullConn{}, enc, nil)
+		p.s = place.Open(nullConn{}, enc, nil)
 		p.s.Connect(ConnectRequest{Token: "ann"}, func(ConnectResult, error) {})
 		p.s.Subscribe(SubscribeRequest{Channel: "a"}, func(SubscribeResult, error) {})
 		close(ready)

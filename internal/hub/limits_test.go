@@ -158,6 +158,7 @@ func TestRates(t *testing.T) {
 func TestPublishesPerApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t, Limits{PublishesPerApp: limit.Rate{PerSecond: 1, Burst: 4}})
+		l.SetApp(App{Name: "other", Namespaces: l.cfg.Namespaces, Auth: l.cfg.Auth})
 		c := l.connect("ann", nil)
 		l.mustSubscribe(c, "plain:a")
 		for i := range 2 {
@@ -247,14 +248,14 @@ func TestConnectionsPerApp(t *testing.T) {
 	if _, d := l.connectAs("ben"); d != nil { // what the user's limit refused takes no place
 		t.Errorf("after one has left: %v", d)
 	}
-	if n := l.limits.app(channel.DefaultApp).sessions.Load(); n != 2 {
+	if n := l.tenant(channel.DefaultApp).sessions.Load(); n != 2 {
 		t.Errorf("%d sessions are counted, want 2", n)
 	}
 }
 
 // enter takes a place for an address and makes a session of it.
 func (l *limited) enter(peer string) (*fakeConn, error) {
-	place, err := l.Enter(netip.MustParseAddr(peer))
+	place, err := l.Enter("", netip.MustParseAddr(peer))
 	if err != nil {
 		return nil, err
 	}
@@ -288,13 +289,13 @@ func TestConnectionsPerIP(t *testing.T) {
 	if _, err := l.enter("2001:db8::9"); err == nil {
 		t.Error("a third connection from one /64")
 	}
-	if place, err := l.Enter(netip.Addr{}); err != nil {
+	if place, err := l.Enter("", netip.Addr{}); err != nil {
 		t.Errorf("an unknown address: %v", err)
 	} else {
 		place.Release()
 	}
 	l.leave(first)
-	place, err := l.Enter(netip.MustParseAddr("192.0.2.1"))
+	place, err := l.Enter("", netip.MustParseAddr("192.0.2.1"))
 	if err != nil {
 		t.Fatalf("after one has left: %v", err)
 	}

@@ -28,7 +28,7 @@ func (s *Session) SignIn(user string, info []byte) error {
 	switch {
 	case !s.connected || user == "" || !s.identity.Anonymous() && s.identity.User != user:
 		return ErrBadRequest
-	case s.online:
+	case s.is(online):
 		return nil
 	}
 	for _, sub := range s.subs {
@@ -48,7 +48,7 @@ func (s *Session) SignIn(user string, info []byte) error {
 		}
 		s.info = nil
 	}
-	s.online = true
+	s.marks |= online
 	s.shard.hub.engine.Join(onlineID(s.identity.App, user), s.clientInfo(), engine.Track|engine.Announce)
 	return nil
 }
@@ -56,8 +56,8 @@ func (s *Session) SignIn(user string, info []byte) error {
 // signOut undoes SignIn and Watch for a session that ends.
 func (s *Session) signOut() {
 	s.unwatch()
-	if s.online {
-		s.online = false
+	if s.is(online) {
+		s.marks &^= online
 		s.shard.hub.engine.Leave(onlineID(s.identity.App, s.identity.User), s.clientInfo(), engine.Track|engine.Announce)
 	}
 }
@@ -76,11 +76,11 @@ func (s *Session) Watch(users []string, done func(online []string)) {
 	}
 	users = slices.Compact(slices.Sorted(slices.Values(users)))
 	h := s.shard.hub
-	s.watching = true
+	s.marks |= watching
 	if s.shard.watches == nil {
 		s.shard.watches = make(map[*Session][]*subscription)
 	}
-	var online []string
+	var there []string
 	left := len(users)
 	for _, user := range users {
 		sub := &subscription{session: s, options: &watchOptions, flags: flagJoinLeave | flagUsers}
@@ -89,21 +89,21 @@ func (s *Session) Watch(users []string, done func(online []string)) {
 		s.join(sub, id)
 		query(s, func(stats engine.PresenceStats, err error) {
 			if err == nil && stats.Clients > 0 {
-				online = append(online, user)
+				there = append(there, user)
 			}
 			if left--; left == 0 {
-				slices.Sort(online)
-				done(online)
+				slices.Sort(there)
+				done(there)
 			}
 		}, func(answer func(engine.PresenceStats, error)) { h.engine.Stats(id, answer) })
 	}
 }
 
 func (s *Session) unwatch() {
-	if !s.watching {
+	if !s.is(watching) {
 		return
 	}
-	s.watching = false
+	s.marks &^= watching
 	subs := s.shard.watches[s]
 	delete(s.shard.watches, s)
 	for _, sub := range subs {

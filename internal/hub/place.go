@@ -13,7 +13,8 @@ import (
 type Place struct {
 	*Shard
 
-	peer netip.Addr // counted; the zero value: not
+	tenant *tenant
+	peer   netip.Addr // counted; the zero value: not
 }
 
 // Crowded is the ErrTooManyRequests of a peer that connects too often or has too
@@ -28,15 +29,20 @@ func (*Crowded) Error() string { return ErrTooManyRequests.Error() }
 // Unwrap makes it an ErrTooManyRequests.
 func (*Crowded) Unwrap() error { return ErrTooManyRequests }
 
-// Enter takes a place for a connection from an address, whose host may be limited;
-// the zero address is not. Errors: *Crowded, ErrShutdown, ErrLimitExceeded
-// (connections of the node); a transport answers 429 to the first and 503 to the
-// others.
-func (h *Hub) Enter(peer netip.Addr) (Place, error) {
+// Enter takes a place for a connection to an App ("": Config.App) from an address,
+// whose host may be limited; the zero address is not. Errors: ErrUnknownApp,
+// *Crowded, ErrShutdown, ErrLimitExceeded (connections of the node); a transport
+// answers 404 to the first, 429 to the second and 503 to the others.
+func (h *Hub) Enter(app string, peer netip.Addr) (Place, error) {
+	orDefault(&app, h.cfg.App)
+	t := h.tenant(app)
+	if t == nil {
+		return Place{}, ErrUnknownApp
+	}
 	l := h.limits
 	if !peer.IsValid() || l.connects == nil && l.peers == nil {
 		sh, err := h.pick(peer)
-		return Place{Shard: sh}, err
+		return Place{Shard: sh, tenant: t}, err
 	}
 	host, now := limit.Host(peer).Addr(), h.passed(time.Now())
 	if wait, ok := l.connects.Take(now, host, 1); !ok {
@@ -55,19 +61,7 @@ func (h *Hub) Enter(peer netip.Addr) (Place, error) {
 	if l.peers == nil {
 		host = netip.Addr{}
 	}
-	return Place{Shard: sh, peer: host}, nil
-}
-
-// Open is Shard.Open.
-func (p Place) Open(c Conn, e *Encoding, hello any) *Session {
-	s := p.Shard.Open(c, e, hello)
-	if p.peer.IsValid() {
-		if p.peers == nil {
-			p.peers = make(map[*Session]netip.Addr)
-		}
-		p.peers[s] = p.peer
-	}
-	return s
+	return Place{Shard: sh, tenant: t, peer: host}, nil
 }
 
 // Release gives the place back.
@@ -90,23 +84,15 @@ func (s *Session) giveBack() {
 func (s *Session) mayConnect() (Disconnect, bool) {
 	h := s.shard.hub
 	now := h.passed(s.shard.turn)
-	if most := int64(h.limits.ConnectionsPerApp); most > 0 {
-		if use := h.limits.app(s.identity.App); use.sessions.Add(1) > most {
-			use.sessions.Add(-1)
-			h.limits.reports[metrics.ConnectionsPerApp].Refused(now, s.identity.App)
-			return DisconnectTooManyRequests, false
-		}
+	if n, most := s.tenant.sessions.Add(1), int64(s.tenant.app.Load().MaxSessions); most > 0 && n > most {
+		s.tenant.sessions.Add(-1)
+		h.limits.reports[metrics.ConnectionsPerApp].Refused(now, s.tenant.name)
+		return DisconnectTooManyRequests, false
 	}
 	if !h.users.add(s, h.limits.ConnectionsPerUser) {
-		s.leaveApp()
+		s.tenant.sessions.Add(-1)
 		h.limits.reports[metrics.ConnectionsPerUser].Refused(now, s.identity.User)
 		return DisconnectConnectionLimit, false
 	}
 	return Disconnect{}, true
-}
-
-func (s *Session) leaveApp() {
-	if l := s.shard.hub.limits; l.ConnectionsPerApp > 0 {
-		l.app(s.identity.App).sessions.Add(-1)
-	}
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,7 +60,8 @@ type ConnectResult struct {
 type Session struct {
 	// A delivery looks at these, one cache line of them.
 
-	shard     *Shard // fixed after Open, as conn and enc
+	shard     *Shard // fixed after Open, as tenant, conn and enc
+	tenant    *tenant
 	conn      Conn
 	enc       *Encoding
 	out       *outbox // nil while there is nothing to send
@@ -70,10 +72,9 @@ type Session struct {
 	paused    bool  // the connection delivers no messages
 	oneWay    bool  // the client cannot answer a ping
 	emulated  bool  // what the client says comes through Hub.Emulate
-	online    bool  // it has signed in, and who watches the user has been told
-	watching  bool  // it is in shard.watches
-	vouched   bool  // the backend has said who it is
+	marks     mark  // of what few sessions are
 	pending   int32 // commands waiting for the engine
+	place     int32 // in shard.sessions
 
 	// State is the protocol's own.
 	State any
@@ -83,21 +84,38 @@ type Session struct {
 	identity *channel.Identity
 	info     *engine.ClientInfo // made when first needed
 
-	subs  []*subscription
-	place int32 // in shard.sessions
-
+	subs     []*subscription
 	timer    timer
 	nextPing int64 // Unix ms
 	pongBy   int64 // 0: no ping is unanswered
 	expireAt int64 // Unix ms, 0: never; before Connect: the connect deadline
 }
 
+// mark is a set of what few sessions are; bits, because a session has no room left
+// for a bool.
+type mark uint8
+
+const (
+	online   mark = 1 << iota // it has signed in, and who watches the user has been told
+	watching                  // it is in shard.watches
+	vouched                   // the backend has said who it is
+)
+
+func (s *Session) is(m mark) bool { return s.marks&m != 0 }
+
 // Open creates the session of a connection that Enter took a place for; on the
 // shard's goroutine. hello is what the transport's request said to the protocol,
 // in a form of the protocol's own; it is State until the protocol's Open. Greet
 // adds what backends are told.
-func (sh *Shard) Open(c Conn, e *Encoding, hello any) *Session {
-	s := &Session{shard: sh, conn: c, enc: e, State: hello}
+func (p Place) Open(c Conn, e *Encoding, hello any) *Session {
+	sh := p.Shard
+	s := &Session{shard: sh, tenant: p.tenant, conn: c, enc: e, State: hello}
+	if p.peer.IsValid() {
+		if sh.peers == nil {
+			sh.peers = make(map[*Session]netip.Addr)
+		}
+		sh.peers[s] = p.peer
+	}
 	if g, ok := hello.(*Greeting); ok {
 		s.State = g.Hello
 		s.backing().header = g.Header
@@ -109,8 +127,11 @@ func (sh *Shard) Open(c Conn, e *Encoding, hello any) *Session {
 	s.expireAt = sh.now + sh.hub.cfg.ConnectTimeout.Milliseconds()
 	s.arm()
 	e.Protocol.Open(s)
-	if sh.hub.draining.Load() {
+	switch {
+	case sh.hub.draining.Load():
 		s.Disconnect(DisconnectShutdown)
+	case p.tenant.removed.Load():
+		s.Disconnect(DisconnectForced)
 	}
 	return s
 }
@@ -149,7 +170,7 @@ func (s *Session) Connect(r ConnectRequest, done func(ConnectResult, error)) {
 		s.askConnect(&r, done)
 		return
 	}
-	identity, err := h.identify(&r)
+	identity, err := s.tenant.identify(&r)
 	if err != nil {
 		h.count.token.Inc()
 		h.log.Debug("connect refused", "remote", s.conn.Remote(), "sdk", r.Name, "error", err)
@@ -190,16 +211,6 @@ func (s *Session) firstPing(in time.Duration) {
 	s.arm()
 }
 
-func (h *Hub) identify(r *ConnectRequest) (*channel.Identity, error) {
-	switch {
-	case r.Token != "":
-		return h.cfg.Auth.Connection(r.Token)
-	case h.cfg.AllowAnonymous || r.Vouched:
-		return h.anonymous, nil
-	}
-	return nil, ErrUnauthorized
-}
-
 func (s *Session) connectResult() ConnectResult {
 	cfg := &s.shard.hub.cfg
 	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: !s.oneWay}
@@ -223,7 +234,7 @@ func (s *Session) expiresIn(at int64) uint32 {
 // user. Errors: channel.ErrTokenInvalid (also for another user's),
 // channel.ErrTokenExpired.
 func (s *Session) Refresh(token string, done func(ConnectResult, error)) {
-	identity, err := s.shard.hub.cfg.Auth.Connection(token)
+	identity, err := s.tenant.authenticate(token)
 	if err == nil && identity.User != s.identity.User {
 		err = channel.ErrTokenInvalid
 	}
@@ -355,7 +366,7 @@ func (s *Session) end(d Disconnect) {
 	}
 	if s.connected {
 		s.shard.hub.users.remove(s)
-		s.leaveApp()
+		s.tenant.sessions.Add(-1)
 	}
 	s.tell(TellDisconnected, d)
 	s.signOut()
@@ -416,7 +427,7 @@ func (s *Session) arm() {
 
 // deadline is when the session has to end; 0: never.
 func (s *Session) deadline() int64 {
-	if s.connected && s.expireAt > 0 && (!s.vouched || s.shard.hub.asked.refresh) {
+	if s.connected && s.expireAt > 0 && (!s.is(vouched) || s.shard.hub.asked.refresh) {
 		return s.expireAt + expiredGrace.Milliseconds()
 	}
 	return s.expireAt

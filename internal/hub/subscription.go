@@ -402,7 +402,7 @@ func (s *Session) SubRefresh(name, token string, done func(expireIn uint32, err 
 		done(0, ErrNotSubscribed)
 		return
 	}
-	grant, err := s.shard.hub.cfg.Auth.Subscription(token)
+	grant, err := s.tenant.app.Load().Auth.Subscription(token)
 	if err == nil {
 		err = s.decide(channel.Subscribe, name, sub.options, grant, channel.Unasked)
 	}

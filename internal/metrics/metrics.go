@@ -23,6 +23,8 @@ type Metrics struct {
 	Store
 	Asks
 
+	Apps *Apps
+
 	registry *prometheus.Registry
 	apiTimes map[string]Histogram
 }
@@ -92,7 +94,8 @@ func New(version string) *Metrics {
 	m.newAsks(f)
 	build := f.add(prometheus.GaugeValue, "build_info", "Always 1; the labels tell what runs.", "version", "go_version")
 	build.gauge(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(f, collectors.NewGoCollector(),
+	m.Apps = newApps()
+	m.registry.MustRegister(f, m.Apps, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

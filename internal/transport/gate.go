@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,12 +32,15 @@ func NewGate(h *hub.Hub, most int, m *metrics.Metrics, log *slog.Logger) *Gate {
 	return &Gate{hub: h, most: int64(most), full: full, started: time.Now()}
 }
 
-// Denial is why a connection is not accepted now. All of them are temporary.
+// Denial is why a connection is not accepted. All but 404 are temporary.
 type Denial struct {
-	Status int           // 429 or 503
+	Status int           // 404, 429 or 503
 	After  time.Duration // for Retry-After
-	Err    error         // hub.ErrTooManyRequests, hub.ErrLimitExceeded, hub.ErrShutdown, ErrGateFull
+	Err    error         // hub.ErrUnknownApp, hub.ErrTooManyRequests, hub.ErrLimitExceeded, hub.ErrShutdown, ErrGateFull
 }
+
+// Final says that another try is of no use.
+func (d *Denial) Final() bool { return d.Status == http.StatusNotFound }
 
 // ErrGateFull says that too many connections are being accepted at once.
 var ErrGateFull = errors.New("too many connections at once")
@@ -46,6 +50,9 @@ const retrySpread = 5 * time.Second
 
 // SetHeader tells when to try again: not all at the same time.
 func (d *Denial) SetHeader(h http.Header) {
+	if d.Final() {
+		return
+	}
 	after := max(d.After, time.Second) + rand.N(retrySpread)
 	h.Set("Retry-After", strconv.Itoa(int(after/time.Second)))
 }
@@ -66,13 +73,25 @@ func (g *Gate) Done() { g.underWay.Add(-1) }
 // UnderWay is how many requests are.
 func (g *Gate) UnderWay() int { return int(g.underWay.Load()) }
 
-// Enter takes a place for a new session; the request is under way.
-func (g *Gate) Enter(r *http.Request) (hub.Place, *Denial) {
-	place, err := g.hub.Enter(peerOf(r))
+// AppOf names the App that a request is for by its parameter app; "": the one that
+// is always there.
+func AppOf(r *http.Request) string {
+	if !strings.Contains(r.URL.RawQuery, "app=") { // most requests have no such parameter, and need no map
+		return ""
+	}
+	return r.URL.Query().Get("app")
+}
+
+// Enter takes a place for a new session of an App; the request is under way.
+func (g *Gate) Enter(r *http.Request, app string) (hub.Place, *Denial) {
+	place, err := g.hub.Enter(app, peerOf(r))
 	if err == nil {
 		return place, nil
 	}
 	d := &Denial{Status: http.StatusServiceUnavailable, Err: err}
+	if errors.Is(err, hub.ErrUnknownApp) {
+		d.Status = http.StatusNotFound
+	}
 	var crowded *hub.Crowded
 	if errors.As(err, &crowded) {
 		d.Status, d.After = http.StatusTooManyRequests, crowded.After

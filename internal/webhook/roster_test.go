@@ -198,8 +198,8 @@ func TestDeadLetters(t *testing.T) {
 		cfg := everything(log, r)
 		cfg.URLs = []string{"http://ann:secret@backend.example/hook"}
 		d := start(t, cfg)
-		d.CacheMiss("first")
-		d.CacheMiss("second")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "first"})
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "second"})
 		time.Sleep(cfg.RetryFor + lastDelay)
 		synctest.Wait()
 		letters, err := d.DeadLetters(t.Context(), 10)

@@ -223,14 +223,19 @@ func (d *Dispatcher) Member(ch channel.ID, info *engine.ClientInfo, present bool
 }
 
 // ClientEvent implements pusher.Teller.
-func (d *Dispatcher) ClientEvent(name, event string, data []byte, socketID, user string) {
+func (d *Dispatcher) ClientEvent(ch channel.ID, event string, data []byte, socketID, user string) {
+	if ch.App != d.cfg.App {
+		return
+	}
 	text := string(data)
-	d.note(note{event: Event{Name: ClientEvent, Channel: name, Event: event, Data: &text, SocketID: socketID, UserID: user}})
+	d.note(note{event: Event{Name: ClientEvent, Channel: ch.Name, Event: event, Data: &text, SocketID: socketID, UserID: user}})
 }
 
 // CacheMiss implements pusher.Teller.
-func (d *Dispatcher) CacheMiss(name string) {
-	d.note(note{event: Event{Name: CacheMiss, Channel: name}})
+func (d *Dispatcher) CacheMiss(ch channel.ID) {
+	if ch.App == d.cfg.App {
+		d.note(note{event: Event{Name: CacheMiss, Channel: ch.Name}})
+	}
 }
 
 // Wants implements hub.Observer.

@@ -68,8 +68,8 @@ func TestWhatIsTold(t *testing.T) {
 		d.Member(ch("presence-x"), &engine.ClientInfo{User: "ann", Client: "1"}, true)
 		d.Member(ch("presence-x"), &engine.ClientInfo{Client: "2"}, true)
 		d.Member(ch("room"), &engine.ClientInfo{User: "ann", Client: "1"}, true)
-		d.ClientEvent("presence-x", "client-e", []byte(`{"a":1}`), "1.2", "ann")
-		d.CacheMiss("cache-x")
+		d.ClientEvent(channel.ID{App: channel.DefaultApp, Name: "presence-x"}, "client-e", []byte(`{"a":1}`), "1.2", "ann")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-x"})
 		synctest.Wait()
 		d.Member(ch("presence-x"), &engine.ClientInfo{User: "ann", Client: "1"}, false)
 		count.Store(0)
@@ -98,9 +98,9 @@ func TestRetries(t *testing.T) {
 		r := &receiver{t: t, status: http.StatusInternalServerError}
 		cfg := config(newLog(), r)
 		d := start(t, cfg)
-		d.CacheMiss("cache-1")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-1"})
 		time.Sleep(time.Minute)
-		d.CacheMiss("cache-2")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-2"})
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		calls := r.called()
@@ -128,9 +128,9 @@ func TestGivesUp(t *testing.T) {
 		r := &receiver{t: t, status: http.StatusNotFound}
 		cfg := config(newLog(), r)
 		d := start(t, cfg)
-		d.CacheMiss("cache-1")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-1"})
 		time.Sleep(cfg.RetryFor - time.Second)
-		d.CacheMiss("cache-2")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-2"})
 		time.Sleep(lastDelay + 2*time.Second)
 		r.answer(0)
 		time.Sleep(lastDelay)
@@ -152,7 +152,7 @@ func TestFullQueue(t *testing.T) {
 		cfg.MaxQueue = 10
 		d := start(t, cfg)
 		for i := range 15 {
-			d.CacheMiss(fmt.Sprint("cache-", i))
+			d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: fmt.Sprint("cache-", i)})
 			synctest.Wait()
 		}
 		r.answer(0)
@@ -164,7 +164,7 @@ func TestFullQueue(t *testing.T) {
 		log.mu.Lock()
 		log.err = engine.ErrReadOnly
 		log.mu.Unlock()
-		d.CacheMiss("cache-16")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-16"})
 		synctest.Wait()
 		if n := cfg.Metrics.Drops.Of(metrics.DropWebhookQueue).Value(); n != 6 {
 			t.Errorf("%d dropped", n)
@@ -204,7 +204,7 @@ func TestSurvivesRestart(t *testing.T) {
 	}
 	run(func(d *Dispatcher) {
 		for i := range 5 {
-			d.CacheMiss(fmt.Sprint("cache-", i))
+			d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: fmt.Sprint("cache-", i)})
 		}
 		r.until("a call", func() bool { return len(r.called()) > 0 })
 	})
@@ -212,7 +212,7 @@ func TestSurvivesRestart(t *testing.T) {
 	r.answer(0)
 	run(func(*Dispatcher) { r.until("five events", func() bool { return len(r.events()) >= 5 }) })
 	run(func(d *Dispatcher) {
-		d.CacheMiss("cache-5")
+		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-5"})
 		r.until("the sixth event", func() bool { return len(r.events()) >= 6 })
 	})
 	want := make([]string, 6)

@@ -9,8 +9,8 @@ import (
 )
 
 // disconnect ends a user's connections, and has the Auditor told.
-func (h *Handler) disconnect(r *http.Request, user string) error {
-	target := hub.Target{App: h.cfg.App, User: user}
+func (h *call) disconnect(r *http.Request, user string) error {
+	target := hub.Target{App: h.app, User: user}
 	if h.cfg.Auditor == nil {
 		return h.hub.Disconnect(r.Context(), target, hub.DisconnectForced)
 	}
@@ -29,7 +29,7 @@ func (h *Handler) disconnect(r *http.Request, user string) error {
 }
 
 // unauthenticated tells the Auditor of a request whose signature is not right.
-func (h *Handler) unauthenticated(r *http.Request, err error) {
+func (h *call) unauthenticated(r *http.Request, err error) {
 	why := (*refusal)(nil)
 	if h.cfg.Auditor != nil && errors.As(err, &why) {
 		e := h.entry(r)
@@ -39,6 +39,6 @@ func (h *Handler) unauthenticated(r *http.Request, err error) {
 }
 
 // entry says who asks: a key's id is that of the public auth_key.
-func (h *Handler) entry(r *http.Request) audit.Entry {
-	return audit.Entry{App: h.cfg.App, KeyID: audit.KeyID(r.URL.Query().Get("auth_key")), Remote: r.RemoteAddr, Detail: "pusher"}
+func (h *call) entry(r *http.Request) audit.Entry {
+	return audit.Entry{App: h.app, KeyID: audit.KeyID(r.URL.Query().Get("auth_key")), Remote: r.RemoteAddr, Detail: "pusher"}
 }

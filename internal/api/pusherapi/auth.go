@@ -9,25 +9,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
 )
 
 // maxAge is how far a request's time may be from the server's.
 const maxAge = 600 * time.Second
 
 // authenticate checks a request's signature ("HTTP API reference, Authentication"):
-// the App's key, a time not longer than ten minutes ago or ahead, the body's MD5,
+// a key of the App, a time not longer than ten minutes ago or ahead, the body's MD5,
 // and HMAC-SHA256 of the method, the path and the parameters in order of their
 // names, a line each.
-func (h *Handler) authenticate(r *http.Request, body []byte) error {
+func (h *call) authenticate(r *http.Request, body []byte) error {
 	q := r.URL.Query()
+	app, known := h.cfg.Apps.App(q.Get("auth_key"))
 	unauthorized := func(text string) error { return refused(http.StatusUnauthorized, text) }
 	seconds, err := strconv.ParseInt(q.Get("auth_timestamp"), 10, 64)
 	sum := md5.Sum(body)
 	digest := hex.EncodeToString(sum[:])
 	switch {
-	case h.cfg.Key == "" || q.Get("auth_key") != h.cfg.Key:
+	case !known || app != h.app:
 		return unauthorized("auth_key is not the app's")
 	case q.Get("auth_version") != "1.0":
 		return unauthorized("auth_version must be 1.0")
@@ -42,7 +41,7 @@ func (h *Handler) authenticate(r *http.Request, body []byte) error {
 	// Libraries sign parameters as they are; some send them as they sign them,
 	// others escaped.
 	for _, text := range []string{plainQuery(q), rawQuery(r.URL.RawQuery)} {
-		if pusher.Signed(h.cfg.Secret, head+text, q.Get("auth_signature")) {
+		if h.cfg.Apps.Signed(q.Get("auth_key"), head+text, q.Get("auth_signature")) {
 			return nil
 		}
 	}

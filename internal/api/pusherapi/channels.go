@@ -28,12 +28,12 @@ type cache struct {
 
 // about gathers what is asked of a channel. strict refuses what a channel of its
 // kind does not have, and is otherwise left out.
-func (h *Handler) about(r *http.Request, name string, ask info, strict bool) (about channelInfo, err error) {
+func (h *call) about(r *http.Request, name string, ask info, strict bool) (about channelInfo, err error) {
 	kind := channel.KindOf(name)
 	if ask.has("user_count") {
 		switch {
 		case kind.Has(channel.KindPresence):
-			stats, err := h.hub.PresenceStats(r.Context(), h.cfg.App, name)
+			stats, err := h.hub.PresenceStats(r.Context(), h.app, name)
 			if err != nil {
 				return about, err
 			}
@@ -43,7 +43,7 @@ func (h *Handler) about(r *http.Request, name string, ask info, strict bool) (ab
 		}
 	}
 	if ask.has("subscription_count") {
-		n := h.hub.Subscribers(channel.ID{App: h.cfg.App, Name: name})
+		n := h.hub.Subscribers(channel.ID{App: h.app, Name: name})
 		about.SubscriptionCount = &n
 	}
 	if ask.has("cache") {
@@ -57,8 +57,8 @@ func (h *Handler) about(r *http.Request, name string, ask info, strict bool) (ab
 	return about, err
 }
 
-func (h *Handler) cached(r *http.Request, name string) (*cache, error) {
-	res, err := h.hub.History(r.Context(), h.cfg.App, name, hub.HistoryQuery{Limit: 1, Reverse: true})
+func (h *call) cached(r *http.Request, name string) (*cache, error) {
+	res, err := h.hub.History(r.Context(), h.app, name, hub.HistoryQuery{Limit: 1, Reverse: true})
 	if err != nil || len(res.Publications) == 0 {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (h *Handler) cached(r *http.Request, name string) (*cache, error) {
 }
 
 // channels lists the channels that have subscribers.
-func (h *Handler) channels(r *http.Request, _ []byte) (any, error) {
+func (h *call) channels(r *http.Request, _ []byte) (any, error) {
 	q := r.URL.Query()
 	prefix, ask := q.Get("filter_by_prefix"), info(q.Get("info"))
 	switch {
@@ -77,7 +77,7 @@ func (h *Handler) channels(r *http.Request, _ []byte) (any, error) {
 	case ask.has("user_count") && !channel.KindOf(prefix).Has(channel.KindPresence):
 		return nil, refused(http.StatusBadRequest, "user_count needs filter_by_prefix=presence-")
 	}
-	rows, more := h.hub.Channels(hub.ChannelQuery{App: h.cfg.App, Pattern: prefix + "*", Limit: MaxListed})
+	rows, more := h.hub.Channels(hub.ChannelQuery{App: h.app, Pattern: prefix + "*", Limit: MaxListed})
 	if more {
 		return nil, refused(http.StatusBadRequest, "too many channels: narrow them by filter_by_prefix")
 	}
@@ -96,7 +96,7 @@ func (h *Handler) channels(r *http.Request, _ []byte) (any, error) {
 }
 
 // channel tells about one channel.
-func (h *Handler) channel(r *http.Request, _ []byte) (any, error) {
+func (h *call) channel(r *http.Request, _ []byte) (any, error) {
 	name := r.PathValue("channel")
 	if err := pusher.CheckChannel(name); err != nil {
 		return nil, refused(http.StatusBadRequest, err.Error())
@@ -105,13 +105,13 @@ func (h *Handler) channel(r *http.Request, _ []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	occupied := h.hub.Subscribers(channel.ID{App: h.cfg.App, Name: name}) > 0
+	occupied := h.hub.Subscribers(channel.ID{App: h.app, Name: name}) > 0
 	about.Occupied = &occupied
 	return about, nil
 }
 
 // users lists the members of a presence channel.
-func (h *Handler) users(r *http.Request, _ []byte) (any, error) {
+func (h *call) users(r *http.Request, _ []byte) (any, error) {
 	type user struct {
 		ID string `json:"id"`
 	}
@@ -122,7 +122,7 @@ func (h *Handler) users(r *http.Request, _ []byte) (any, error) {
 	case !channel.KindOf(name).Has(channel.KindPresence):
 		return nil, refused(http.StatusBadRequest, "users are those of presence channels")
 	}
-	members, err := h.hub.Presence(r.Context(), h.cfg.App, name)
+	members, err := h.hub.Presence(r.Context(), h.app, name)
 	if err != nil {
 		return nil, err
 	}

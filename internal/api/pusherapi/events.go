@@ -23,7 +23,7 @@ type event struct {
 }
 
 // check reports what of an event cannot be published.
-func (h *Handler) check(e *event) error {
+func (h *call) check(e *event) error {
 	bad := func(text string) error { return refused(http.StatusBadRequest, text) }
 	switch {
 	case e.Name == "" || len(e.Name) > pusher.MaxEventName:
@@ -54,7 +54,7 @@ func (h *Handler) check(e *event) error {
 }
 
 // publications are what an event becomes: one for each of its channels.
-func (h *Handler) publications(e *event) (list []hub.Publish, err error) {
+func (h *call) publications(e *event) (list []hub.Publish, err error) {
 	if e.Channel != "" {
 		e.Channels = append(e.Channels, e.Channel)
 	}
@@ -72,14 +72,14 @@ func (h *Handler) publications(e *event) (list []hub.Publish, err error) {
 	for _, name := range e.Channels {
 		if !seen[name] {
 			seen[name] = true
-			list = append(list, hub.Publish{App: h.cfg.App, Channel: name, Data: data, Event: e.Name, Except: except})
+			list = append(list, hub.Publish{App: h.app, Channel: name, Data: data, Event: e.Name, Except: except})
 		}
 	}
 	return list, nil
 }
 
 // publish publishes everything, or as much as there is room for.
-func (h *Handler) publish(r *http.Request, list []hub.Publish) error {
+func (h *call) publish(r *http.Request, list []hub.Publish) error {
 	var errs []error
 	for _, p := range h.hub.PublishAll(r.Context(), list) {
 		if p.Err != nil && !slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, p.Err) }) {
@@ -90,7 +90,7 @@ func (h *Handler) publish(r *http.Request, list []hub.Publish) error {
 }
 
 // events publishes one event.
-func (h *Handler) events(r *http.Request, body []byte) (any, error) {
+func (h *call) events(r *http.Request, body []byte) (any, error) {
 	var e event
 	if err := decode(body, &e); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (h *Handler) events(r *http.Request, body []byte) (any, error) {
 }
 
 // batch publishes several events, in order.
-func (h *Handler) batch(r *http.Request, body []byte) (any, error) {
+func (h *call) batch(r *http.Request, body []byte) (any, error) {
 	var request struct {
 		Batch []event `json:"batch"`
 	}
@@ -150,7 +150,7 @@ func (h *Handler) batch(r *http.Request, body []byte) (any, error) {
 }
 
 // terminate ends every connection of a user.
-func (h *Handler) terminate(r *http.Request, _ []byte) (any, error) {
+func (h *call) terminate(r *http.Request, _ []byte) (any, error) {
 	user := r.PathValue("user")
 	if len(user) > pusher.MaxUserID || strings.TrimSpace(user) == "" {
 		return nil, refused(http.StatusBadRequest, fmt.Sprintf("a user's id has 1 to %d bytes", pusher.MaxUserID))

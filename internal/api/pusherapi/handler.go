@@ -43,14 +43,19 @@ type Hub interface {
 	Subscribers(ch channel.ID) int
 }
 
-// Config is what a Handler is made of. ID, Key and Secret are the App's; every
-// request is refused where one of them is "".
+// Apps knows every App and its keys.
+type Apps interface {
+	pusher.Keys
+	// ByID is the name of the App that has an id; false: no App has it.
+	ByID(id string) (app string, known bool)
+}
+
+// Config is what a Handler is made of. Apps is required.
 type Config struct {
-	ID, Key, Secret string
-	App             string // as the hub calls it; "": channel.DefaultApp
-	Log             *slog.Logger
-	MaxData         int // bytes of one event's data; 0: pusher.DefaultMaxData
-	MaxBody         int // bytes of one request; 0: DefaultMaxBody
+	Apps    Apps
+	Log     *slog.Logger
+	MaxData int // bytes of one event's data; 0: pusher.DefaultMaxData
+	MaxBody int // bytes of one request; 0: DefaultMaxBody
 	// Count is told of every request; nil: nobody counts.
 	Count func(method string, status int, took time.Duration)
 	// Allow takes one request of what a key may ask for in a second; nil: any number.
@@ -67,27 +72,31 @@ type Handler struct {
 	mux *http.ServeMux
 }
 
+// call is a request to one App.
+type call struct {
+	*Handler
+
+	app string
+}
+
 // method answers one kind of request with what is encoded as JSON.
-type method func(h *Handler, r *http.Request, body []byte) (any, error)
+type method func(h *call, r *http.Request, body []byte) (any, error)
 
 // methods are all there are, by what they are counted by.
 var methods = []struct {
 	name, pattern string
 	do            method
 }{
-	{"pusher_events", "POST /apps/{id}/events", (*Handler).events},
-	{"pusher_batch_events", "POST /apps/{id}/batch_events", (*Handler).batch},
-	{"pusher_channels", "GET /apps/{id}/channels", (*Handler).channels},
-	{"pusher_channel", "GET /apps/{id}/channels/{channel}", (*Handler).channel},
-	{"pusher_users", "GET /apps/{id}/channels/{channel}/users", (*Handler).users},
-	{"pusher_terminate", "POST /apps/{id}/users/{user}/terminate_connections", (*Handler).terminate},
+	{"pusher_events", "POST /apps/{id}/events", (*call).events},
+	{"pusher_batch_events", "POST /apps/{id}/batch_events", (*call).batch},
+	{"pusher_channels", "GET /apps/{id}/channels", (*call).channels},
+	{"pusher_channel", "GET /apps/{id}/channels/{channel}", (*call).channel},
+	{"pusher_users", "GET /apps/{id}/channels/{channel}/users", (*call).users},
+	{"pusher_terminate", "POST /apps/{id}/users/{user}/terminate_connections", (*call).terminate},
 }
 
 // New makes a Handler.
 func New(cfg Config, h Hub) *Handler {
-	if cfg.App == "" {
-		cfg.App = channel.DefaultApp
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -133,9 +142,11 @@ func (h *Handler) serve(name string, do method) http.Handler {
 }
 
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, do method) (any, error) {
-	if h.cfg.ID == "" || r.PathValue("id") != h.cfg.ID {
+	app, known := h.cfg.Apps.ByID(r.PathValue("id"))
+	if !known {
 		return nil, refused(http.StatusNotFound, "no app has this id")
 	}
+	to := &call{h, app}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails where there is no connection, as in tests
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(h.cfg.MaxBody)))
@@ -147,14 +158,14 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, do method) (any
 		return nil, refused(http.StatusBadRequest, "the body did not arrive")
 	}
 	_ = control.SetReadDeadline(time.Time{}) // or what follows would be cut off
-	if err := h.authenticate(r, body); err != nil {
-		h.unauthenticated(r, err)
+	if err := to.authenticate(r, body); err != nil {
+		to.unauthenticated(r, err)
 		return nil, err
 	}
-	if wait, ok := h.cfg.Allow(h.cfg.Key); !ok {
+	if wait, ok := h.cfg.Allow(r.URL.Query().Get("auth_key")); !ok {
 		return nil, &refusal{http.StatusTooManyRequests, "too many requests; try again", wait}
 	}
-	return do(h, r, body)
+	return do(to, r, body)
 }
 
 // refusal is an answer with an error status; its text is for the backend.
@@ -173,6 +184,7 @@ var failures = []struct {
 	err error
 	refusal
 }{
+	{hub.ErrUnknownApp, refusal{status: http.StatusNotFound, text: "no app has this id"}},
 	{hub.ErrUnknownChannel, refusal{status: http.StatusBadRequest, text: "the channel's namespace is not defined"}},
 	{hub.ErrBadRequest, refusal{status: http.StatusBadRequest, text: "no channel can have this name"}},
 	{hub.ErrLimitExceeded, refusal{status: http.StatusRequestEntityTooLarge, text: "the event's data is too large"}},

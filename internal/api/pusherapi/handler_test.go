@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
@@ -55,11 +56,21 @@ func (r request) signed() *http.Request {
 	return httptest.NewRequest(r.method, r.path+"?"+q.Encode(), strings.NewReader(r.body))
 }
 
+// fakeApp is one App, by its id, and its key.
+type fakeApp struct{ id, name, key, secret string }
+
+func (a fakeApp) ByID(id string) (string, bool) { return a.name, a.id != "" && id == a.id }
+
+func (a fakeApp) App(key string) (string, bool) { return a.name, a.key != "" && key == a.key }
+
+func (a fakeApp) Signed(_, text, signature string) bool {
+	return pusher.Signed(a.secret, text, signature)
+}
+
 func answer(h *fakeHub, cfg Config, r *http.Request) *httptest.ResponseRecorder {
-	if cfg.ID == "" {
-		cfg.ID = "app"
+	if cfg.Apps == nil {
+		cfg.Apps = fakeApp{"app", channel.DefaultApp, testKey, testSecret}
 	}
-	cfg.Key, cfg.Secret = testKey, testSecret
 	cfg.Now = func() time.Time { return time.Unix(testNow, 0) }
 	w := httptest.NewRecorder()
 	New(cfg, h).ServeHTTP(w, r)
@@ -73,8 +84,8 @@ func TestAuthenticationExample(t *testing.T) {
 		"&auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c"
 	h := &fakeHub{}
 	handler := New(Config{
-		ID: "3", Key: "278d425bdf160c739803", Secret: "7ad3773142a6692b25b8",
-		Now: func() time.Time { return time.Unix(1353088179, 0) },
+		Apps: fakeApp{"3", channel.DefaultApp, "278d425bdf160c739803", "7ad3773142a6692b25b8"},
+		Now:  func() time.Time { return time.Unix(1353088179, 0) },
 	}, h)
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/apps/3/events?"+query, strings.NewReader(body)))
@@ -134,12 +145,12 @@ func TestAuthentication(t *testing.T) {
 }
 
 func TestNothingIsOpenWithoutSettings(t *testing.T) {
-	for _, cfg := range []Config{{}, {ID: "app", Key: testKey}, {ID: "app", Secret: testSecret}, {Key: testKey, Secret: testSecret}} {
+	for _, app := range []fakeApp{{}, {id: "app", key: testKey}, {id: "app", secret: testSecret}, {key: testKey, secret: testSecret}} {
 		w := httptest.NewRecorder()
-		cfg.Now = func() time.Time { return time.Unix(testNow, 0) }
+		cfg := Config{Apps: app, Now: func() time.Time { return time.Unix(testNow, 0) }}
 		New(cfg, &fakeHub{}).ServeHTTP(w, request{method: http.MethodGet, path: "/apps/app/channels"}.signed())
 		if w.Code != http.StatusUnauthorized && w.Code != http.StatusNotFound {
-			t.Errorf("%+v: %d %s", cfg, w.Code, w.Body)
+			t.Errorf("%+v: %d %s", app, w.Code, w.Body)
 		}
 	}
 }
@@ -247,7 +258,7 @@ func TestRequests(t *testing.T) {
 }
 
 func TestAnotherApp(t *testing.T) {
-	w := answer(&fakeHub{}, Config{ID: "mine"}, request{method: http.MethodGet, path: "/apps/app/channels"}.signed())
+	w := answer(&fakeHub{}, Config{Apps: fakeApp{"mine", "mine", testKey, testSecret}}, request{method: http.MethodGet, path: "/apps/app/channels"}.signed())
 	if w.Code != http.StatusNotFound {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -202,7 +202,7 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) dial() *pipe {
 	h.t.Helper()
-	sh, err := h.hub.Enter(netip.Addr{})
+	sh, err := h.hub.Enter("", netip.Addr{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -42,6 +42,7 @@ var _ session = (*hub.Session)(nil)
 type client struct {
 	p      *Protocol
 	s      session
+	app    string // whose key the client has
 	socket string
 	signed *signed // nil: nobody has signed in
 	events limit.Bucket
@@ -66,10 +67,12 @@ const (
 
 // open greets the client, or says why it is not served.
 func (c *client) open(hello Hello) {
-	if code, why := c.p.unwelcome(hello); code != 0 {
+	app, code, why := c.p.unwelcome(hello)
+	if code != 0 {
 		c.refuse(code, why)
 		return
 	}
+	c.app = app
 	c.s.Connect(hub.ConnectRequest{Vouched: true, Name: hello.Client, Version: hello.Version}, func(res hub.ConnectResult, err error) {
 		if err != nil {
 			c.p.cfg.Log.Error("connect failed", "error", err)
@@ -84,20 +87,21 @@ func (c *client) open(hello Hello) {
 	})
 }
 
-// unwelcome says why a client is not served; 0: it is.
-func (p *Protocol) unwelcome(hello Hello) (code uint32, why string) {
+// unwelcome says why a client is not served; 0: it is, by an App.
+func (p *Protocol) unwelcome(hello Hello) (app string, code uint32, why string) {
+	app, known := p.cfg.Keys.App(hello.Key)
 	version, err := strconv.Atoi(hello.Protocol)
 	switch {
-	case hello.Key == "" || hello.Key != p.cfg.Key:
-		return CodeNoApp, "no app has this key"
+	case !known:
+		return "", CodeNoApp, "no app has this key"
 	case hello.Protocol == "":
-		return CodeNoProtocol, "no protocol version is given"
+		return "", CodeNoProtocol, "no protocol version is given"
 	case err != nil || version < minProtocol || version > maxProtocol:
-		return CodeBadProtocol, "this version of the protocol is not served; 7 is"
+		return "", CodeBadProtocol, "this version of the protocol is not served; 7 is"
 	case strings.Trim(hello.Version, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-+_") != "":
-		return CodeBadVersion, "the client's version is no version"
+		return "", CodeBadVersion, "the client's version is no version"
 	}
-	return 0, ""
+	return app, 0, ""
 }
 
 // refuse ends a connection with a code of the protocol.

@@ -27,7 +27,7 @@ func (c *client) clientEvent(m *message) {
 				c.notPublished(name, err)
 				return
 			}
-			c.p.cfg.Tell.ClientEvent(name, event, data, c.socket, c.memberOf(name))
+			c.p.cfg.Tell.ClientEvent(channel.ID{App: c.app, Name: name}, event, data, c.socket, c.memberOf(name))
 			c.p.cfg.Count(methodPublish, 0)
 		})
 }

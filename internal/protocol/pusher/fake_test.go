@@ -157,11 +157,21 @@ func (f *fakeSession) Publish(p hub.ClientPublish, done func(engine.PublishResul
 // fakeTeller writes down what a backend would be told.
 type fakeTeller struct{ f *fakeSession }
 
-func (t fakeTeller) ClientEvent(ch, event string, data []byte, socket, user string) {
-	t.f.note("tell client_event %q %s %s from %s %q", ch, event, data, socket, user)
+func (t fakeTeller) ClientEvent(ch channel.ID, event string, data []byte, socket, user string) {
+	t.f.note("tell client_event %q %s %s from %s %q", ch.Name, event, data, socket, user)
 }
 
-func (t fakeTeller) CacheMiss(ch string) { t.f.note("tell cache_miss %q", ch) }
+func (t fakeTeller) CacheMiss(ch channel.ID) { t.f.note("tell cache_miss %q", ch.Name) }
+
+// fakeKeys are the secrets of keys, each that of an App of the same name.
+type fakeKeys map[string]string
+
+func (k fakeKeys) App(key string) (string, bool) {
+	_, known := k[key]
+	return key, known
+}
+
+func (k fakeKeys) Signed(key, text, signature string) bool { return Signed(k[key], text, signature) }
 
 // named are the errors a transcript can ask for.
 var named = map[string]error{

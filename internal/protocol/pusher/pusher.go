@@ -4,16 +4,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/limit"
 )
 
-// Config is what a Protocol is made of. Key and Secret are the App's; every
-// client is refused where Key is "".
+// Config is what a Protocol is made of. Keys is required.
 type Config struct {
-	Key    string
-	Secret string
-	Log    *slog.Logger
+	Keys Keys
+	Log  *slog.Logger
 	// Count is told of every message that was answered, by method and error code;
 	// 0: no error. It is called on any shard and must not block.
 	Count func(method string, code uint32)
@@ -28,14 +27,24 @@ type Config struct {
 	Now               func() time.Time
 }
 
+// Keys knows the keys of Apps, of which clients know the public part. Its methods
+// may be called from any goroutine and must not wait.
+type Keys interface {
+	// App is whose a key is; false: no App has it.
+	App(key string) (app string, known bool)
+	// Signed reports whether signature is that of text by a secret of the key, in a
+	// time that does not tell how much of it is right.
+	Signed(key, text, signature string) bool
+}
+
 // Teller passes on what happened to a backend. Its methods are called on any
 // shard and must not block; data is not kept.
 type Teller interface {
 	// ClientEvent says that a client event was published; user is "" outside
 	// presence channels.
-	ClientEvent(channel, event string, data []byte, socketID, user string)
+	ClientEvent(ch channel.ID, event string, data []byte, socketID, user string)
 	// CacheMiss says that a subscriber found nothing on a cache channel.
-	CacheMiss(channel string)
+	CacheMiss(ch channel.ID)
 }
 
 // Protocol implements hub.Protocol. One value serves every session.
@@ -78,8 +87,8 @@ func New(cfg Config) *Protocol {
 
 type nobody struct{}
 
-func (nobody) ClientEvent(string, string, []byte, string, string) {}
-func (nobody) CacheMiss(string)                                   {}
+func (nobody) ClientEvent(channel.ID, string, []byte, string, string) {}
+func (nobody) CacheMiss(channel.ID)                                   {}
 
 // Hello is what a request says of the client: the State of a session before
 // Open.

@@ -20,7 +20,7 @@ func TestSignatures(t *testing.T) {
 		{`1234.1234:presence-foobar:{"user_id":10,"user_info":{"name":"Mr. Channels"}}`, "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"},
 		{`1234.1234::user::{"id":"12345"}`, "4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba"},
 	}
-	p := New(Config{Key: key, Secret: secret})
+	p := &client{p: New(Config{Keys: fakeKeys{key: secret, "another": secret}}), app: key}
 	for _, tt := range tests {
 		if got := Sign(secret, tt.text); got != tt.want {
 			t.Errorf("signature of %s is %s, want %s", tt.text, got, tt.want)
@@ -28,7 +28,7 @@ func TestSignatures(t *testing.T) {
 		if !p.authorized(key+":"+tt.want, tt.text) {
 			t.Errorf("%s is not authorized", tt.text)
 		}
-		for _, bad := range []string{"", ":", key, key + ":", ":" + tt.want, key + ":" + tt.want[2:], key + ":" + tt.want + "00", key + "x:" + tt.want} {
+		for _, bad := range []string{"", ":", key, key + ":", ":" + tt.want, key + ":" + tt.want[2:], key + ":" + tt.want + "00", key + "x:" + tt.want, "another:" + tt.want} {
 			if p.authorized(bad, tt.text) {
 				t.Errorf("%s is authorized by %q", tt.text, bad)
 			}
@@ -183,7 +183,7 @@ func FuzzReceive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		s := &fakeSession{errs: map[string]error{}}
-		c := &client{p: New(Config{Key: "key", Secret: "s", ClientEvents: true}), s: s, socket: socketID}
+		c := &client{p: New(Config{Keys: fakeKeys{"key": "s"}, ClientEvents: true}), app: "key", s: s, socket: socketID}
 		c.receive(msg)
 		for _, sent := range s.sent {
 			if !json.Valid([]byte(sent)) {

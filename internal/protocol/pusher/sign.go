@@ -25,8 +25,13 @@ func Signed(secret, text, signature string) bool {
 	return err == nil && secret != "" && hmac.Equal(got, mac(secret, text))
 }
 
-// authorized checks auth, KEY:SIGNATURE, against the text that it has to sign.
-func (p *Protocol) authorized(auth, text string) bool {
+// authorized checks auth, KEY:SIGNATURE, against the text that it has to sign. Any
+// key of the client's App will do, so that one can take the place of another.
+func (c *client) authorized(auth, text string) bool {
 	key, signature, ok := strings.Cut(auth, ":")
-	return ok && key == p.cfg.Key && key != "" && Signed(p.cfg.Secret, text, signature)
+	if !ok {
+		return false
+	}
+	app, known := c.p.cfg.Keys.App(key)
+	return known && app == c.app && c.p.cfg.Keys.Signed(key, text, signature)
 }

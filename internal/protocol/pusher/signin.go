@@ -19,7 +19,7 @@ func (c *client) signin(data json.RawMessage) {
 	switch {
 	case decodeData(data, &r) != nil:
 		c.notSignedIn("pusher:signin needs data with auth and user_data")
-	case !c.p.authorized(r.Auth, c.socket+"::user::"+r.UserData):
+	case !c.authorized(r.Auth, c.socket+"::user::"+r.UserData):
 		c.notSignedIn("the signature is not that of this socket id and user_data")
 	case len(r.UserData) > MaxUserData || json.Unmarshal([]byte(r.UserData), &u) != nil || !u.ID.valid():
 		c.notSignedIn("user_data must be JSON with an id of 1 to 128 bytes, and 16 KiB at most")

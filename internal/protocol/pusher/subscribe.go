@@ -68,7 +68,7 @@ func (c *client) grant(r *subscription, kind channel.Kind) (*channel.Subscriptio
 	if r.ChannelData != nil {
 		text += ":" + *r.ChannelData
 	}
-	if !c.p.authorized(r.Auth, text) {
+	if !c.authorized(r.Auth, text) {
 		return nil, &refuseSignature
 	}
 	g := &channel.SubscriptionGrant{Channel: r.Channel}
@@ -111,7 +111,7 @@ func (c *client) succeeded(name string, res *hub.SubscribeResult) {
 	}
 	if len(res.Publications) == 0 {
 		c.s.Send(appendEvent(nil, eventCacheMiss, name, []byte("{}")))
-		c.p.cfg.Tell.CacheMiss(name)
+		c.p.cfg.Tell.CacheMiss(channel.ID{App: c.app, Name: name})
 		return
 	}
 	c.s.Send(appendPublication(nil, name, res.Publications[len(res.Publications)-1]))

@@ -85,7 +85,7 @@ func (p *play) again() {
 	p.now = time.UnixMilli(1_000_000)
 	p.fake = &fakeSession{errs: map[string]error{}}
 	p.cfg = Config{
-		Key: "key", Secret: secret, Log: slog.New(plain), Tell: fakeTeller{p.fake}, EventRate: 2, MaxData: 40,
+		Keys: fakeKeys{"key": secret}, Log: slog.New(plain), Tell: fakeTeller{p.fake}, EventRate: 2, MaxData: 40,
 		ClientEvents: true, Now: func() time.Time { return p.now },
 	}
 	p.c = &client{p: New(p.cfg), s: p.fake}
@@ -258,9 +258,9 @@ func (p *play) set(what string) {
 	case "count":
 		p.cfg.SubscriptionCount = true
 	case "no-secret":
-		p.cfg.Secret = ""
+		p.cfg.Keys = fakeKeys{"key": ""}
 	case "no-key":
-		p.cfg.Key = ""
+		p.cfg.Keys = fakeKeys{}
 	default:
 		p.errorf("unknown setting %q", what)
 	}

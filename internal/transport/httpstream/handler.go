@@ -42,6 +42,8 @@ type Config struct {
 	// protocol, in a form of its own, the Session's State when it is opened. Its
 	// error is shown to the client.
 	Hello func(*http.Request) (any, error)
+	// App names the App of a request's session; nil: transport.AppOf.
+	App func(*http.Request) string
 	// Header is what of a request backends are told; nil: nothing.
 	Header func(http.Header) map[string][]string
 	// Emulated sessions are spoken for by requests to Emulation.
@@ -123,6 +125,9 @@ func (c *Config) setDefaults() {
 	if c.Metrics == nil {
 		c.Metrics = metrics.New("")
 	}
+	if c.App == nil {
+		c.App = transport.AppOf
+	}
 	if c.MaxBody == 0 {
 		c.MaxBody = DefaultMaxBody
 	}
@@ -168,7 +173,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.deny(w, r, origin, denial)
 		return
 	}
-	place, denial := h.gate.Enter(r)
+	place, denial := h.gate.Enter(r, h.cfg.App(r))
 	if denial != nil {
 		h.gate.Done()
 		h.deny(w, r, origin, denial)
@@ -232,7 +237,10 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, origin string, de
 	if errors.Is(denial.Err, hub.ErrShutdown) {
 		d = hub.DisconnectShutdown
 	}
-	if v := h.choose(r); v.returns(r) {
+	if denial.Final() {
+		d.Code = codeNotFound
+	}
+	if v := h.choose(r); v.returns(r) && !denial.Final() {
 		for name, values := range header(v.ContentType, origin) {
 			w.Header()[name] = values
 		}

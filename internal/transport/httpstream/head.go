@@ -127,4 +127,5 @@ const (
 	codeLimitExceeded    = 106
 	codeBadRequest       = 107
 	codeTooMany          = 111
+	codeNotFound         = 104
 )

@@ -130,7 +130,11 @@ func (x *XHR) receive(enc *hub.Encoding) http.Handler {
 
 func deny(w http.ResponseWriter, origin string, d *transport.Denial) {
 	d.SetHeader(w.Header())
-	(&refusal{d.Status, codeTooMany, d.Err.Error()}).write(w, origin)
+	code := uint32(codeTooMany)
+	if d.Final() {
+		code = codeNotFound
+	}
+	(&refusal{d.Status, code, d.Err.Error()}).write(w, origin)
 }
 
 // session finds a session, or makes one that is open once its first response is.
@@ -140,7 +144,7 @@ func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier
 	if c := x.sessions[id]; c != nil {
 		return c, false, nil
 	}
-	place, denial := x.gate.Enter(r)
+	place, denial := x.gate.Enter(r, x.cfg.App(r))
 	if denial != nil {
 		return nil, false, denial
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	// Hello is what a request tells the protocol, in a form of the protocol's own:
 	// the Session's State when it is opened. nil: nothing.
 	Hello func(*http.Request) any
+	// App names the App of a request's session; nil: transport.AppOf.
+	App func(*http.Request) string
 	// Header is what of a request backends are told; nil: nothing.
 	Header func(http.Header) map[string][]string
 
@@ -80,6 +82,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New("")
+	}
+	if cfg.App == nil {
+		cfg.App = transport.AppOf
 	}
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = DefaultMaxMessage
@@ -126,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		deny(w, denial)
 		return
 	}
-	place, denial := h.gate.Enter(r)
+	place, denial := h.gate.Enter(r, h.cfg.App(r))
 	if denial != nil {
 		h.gate.Done()
 		deny(w, denial)
