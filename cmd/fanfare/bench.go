@@ -72,11 +72,7 @@ func (c *comparison) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		for _, key := range []string{string(cfg.API.Key), "dev"} {
-			if c.APIKey == "" {
-				c.APIKey = key
-			}
-		}
+		c.APIKey = apiKey(c.APIKey, &cfg)
 		return c.compare(cmd, addr)
 	}
 	return withServer(cmd.Context(), func(addr, key string) error {

@@ -71,12 +71,7 @@ func (p *publishing) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range []string{string(cfg.API.Key), "dev"} {
-		if p.key == "" {
-			p.key = key
-		}
-	}
-	api, err := client.NewAPI(addr, p.key)
+	api, err := client.NewAPI(addr, apiKey(p.key, &cfg))
 	if err != nil {
 		return err
 	}

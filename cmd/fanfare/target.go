@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -43,6 +44,11 @@ func (t *target) resolve() (config.Config, string, error) {
 		host = "127.0.0.1" // it listens everywhere
 	}
 	return cfg, net.JoinHostPort(host, port), nil
+}
+
+// apiKey is the one that was given, or that of the settings, or of dev mode.
+func apiKey(given string, cfg *config.Config) string {
+	return cmp.Or(given, string(cfg.API.Key), "dev")
 }
 
 // explain says what to do about an error of the server at addr, or of its absence.
