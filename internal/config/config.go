@@ -83,6 +83,7 @@ type Pusher struct {
 // Pusher's form and signed with app.key and app.secret.
 type Webhook struct {
 	URLs     []string      `koanf:"urls"`                           // who is called; empty: nobody
+	CAFile   string        `koanf:"ca_file"`                        // authorities, PEM, that those called over https are verified by; empty: the system's
 	Events   []string      `koanf:"events"`                         // what is told: Pusher's `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; and `connected`, `disconnected`, `subscribed`, `unsubscribed`, `published`; empty: Pusher's
 	Debounce time.Duration `koanf:"debounce" allow:"0s..1m"`        // how long a channel must stay vacated, or a member away, before it is told; one that is back sooner is not told of at all
 	Timeout  time.Duration `koanf:"timeout" allow:"100ms..1m"`      // of one call

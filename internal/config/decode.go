@@ -68,8 +68,8 @@ func (d *decoder) value(dst reflect.Value, raw any, key string) {
 	switch {
 	case dst.Kind() == reflect.Struct:
 		d.group(dst, raw, key+".")
-	case dst.Kind() == reflect.Slice && dst.Type().Elem() == namespaceType:
-		d.namespaces(dst, raw, key)
+	case dst.Kind() == reflect.Slice && dst.Type().Elem().Kind() == reflect.Struct:
+		d.groups(dst, raw, key)
 	case !scalar(dst, raw) && dst.Kind() == reflect.String:
 		d.fail(key, "must be text: put it in quotes")
 	case !scalar(dst, raw):
@@ -77,25 +77,28 @@ func (d *decoder) value(dst reflect.Value, raw any, key string) {
 	}
 }
 
-// namespaces decodes the list, each element on top of base.
-func (d *decoder) namespaces(dst reflect.Value, raw any, key string) {
+// groups decodes a list of structs; a namespace starts on top of base.
+func (d *decoder) groups(dst reflect.Value, raw any, key string) {
+	what := key[strings.LastIndex(key, ".")+1:]
 	if text, ok := raw.(string); ok { // from the environment
 		if json.Unmarshal([]byte(text), &raw) != nil {
-			d.fail(key, "must be a list of namespaces in JSON")
+			d.fail(key, "must be a list of %s in JSON", what)
 			return
 		}
 	}
 	list, ok := elements(raw)
 	if !ok {
-		d.fail(key, "must be a list of namespaces")
+		d.fail(key, "must be a list of %s", what)
 		return
 	}
-	namespaces := make([]channel.Namespace, len(list))
+	groups := reflect.MakeSlice(dst.Type(), len(list), len(list))
 	for i, element := range list {
-		namespaces[i].Options = d.base
-		d.group(reflect.ValueOf(&namespaces[i]).Elem(), element, fmt.Sprintf("%s[%s].", key, nameOf(element, i)))
+		if ns, ok := groups.Index(i).Addr().Interface().(*channel.Namespace); ok {
+			ns.Options = d.base
+		}
+		d.group(groups.Index(i), element, fmt.Sprintf("%s[%s].", key, nameOf(element, i)))
 	}
-	dst.Set(reflect.ValueOf(namespaces))
+	dst.Set(groups)
 }
 
 // elements gives a list as it comes from any of the formats.
@@ -113,7 +116,7 @@ func elements(raw any) ([]any, bool) {
 	return nil, false
 }
 
-// nameOf names a namespace in messages: as it is called, or by its place.
+// nameOf names an element of a list in messages: as it is called, or by its place.
 func nameOf(element any, i int) string {
 	if values, ok := element.(map[string]any); ok {
 		if name, ok := values["name"].(string); ok && name != "" {

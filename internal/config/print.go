@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
-
-	"github.com/fanfare-push/fanfare/internal/channel"
 )
 
 // Print is every setting as YAML, secrets masked. Options of namespaces that are
@@ -47,17 +45,18 @@ func printable(v reflect.Value) any {
 		return short(value)
 	case fmt.Stringer: // Size, Secret
 		return value.String()
-	case []channel.Namespace:
-		list := []any{}
-		for _, n := range value {
-			list = append(list, group(reflect.ValueOf(n), true))
-		}
-		return list
 	case []string:
 		return append([]string{}, value...)
 	}
-	if v.Kind() == reflect.String {
+	switch {
+	case v.Kind() == reflect.String:
 		return v.String()
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		list := []any{}
+		for i := range v.Len() {
+			list = append(list, group(v.Index(i), true))
+		}
+		return list
 	}
 	return v.Interface()
 }

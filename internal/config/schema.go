@@ -53,7 +53,6 @@ var (
 	sizeType       = reflect.TypeFor[Size]()
 	durabilityType = reflect.TypeFor[channel.Durability]()
 	recoveryType   = reflect.TypeFor[channel.RecoveryMode]()
-	namespaceType  = reflect.TypeFor[channel.Namespace]()
 	configType     = reflect.TypeFor[Config]()
 )
 
