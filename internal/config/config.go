@@ -214,7 +214,7 @@ func Default() Config {
 		Limits: Limits{Burst: 5 * time.Second, SubscribesPerConnection: 1000, PublishesPerConnection: 1000, RPCsPerConnection: 1000},
 		Pusher: Pusher{ClientEventRate: 10, ActivityTimeout: 2 * time.Minute, MaxEventSize: 10 << 10},
 		Webhook: Webhook{
-			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,
+			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 2 * time.Hour, MaxQueue: 100_000,
 		},
 		Hooks: defaultHooks(),
 		TLS:   TLS{HTTP2: true, ReloadInterval: 10 * time.Second, HSTSMaxAge: 365 * 24 * time.Hour},
