@@ -51,6 +51,8 @@ func (b *bench) sections() []section {
 		{"scale", b.scales},
 		{"ways", b.fanouts},
 		{"publish", b.publishes},
+		{"identity", b.identities},
+		{"limits", b.limits},
 		{"go", b.goBenchmarks},
 	}
 }
