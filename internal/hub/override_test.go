@@ -68,6 +68,28 @@ func TestOverride(t *testing.T) {
 	}
 }
 
+// What the server API says of a subscription that it makes holds for that one, too.
+func TestOverrideByTheAPI(t *testing.T) {
+	h, _ := hooked(t)
+	c := h.connect("ann", nil)
+	options := engine.SubscribeOptions{Override: channel.Override{Presence: channel.Off, ForceRecovery: channel.Off}}
+	if err := h.Subscribe(t.Context(), Target{App: channel.DefaultApp, User: "ann"}, "hook:a", options); err != nil {
+		t.Fatal(err)
+	}
+	flags := func() (f subFlags) {
+		on(c.session, func() {
+			if sub := c.session.find("hook:a"); sub != nil && sub.reading == nil {
+				f = sub.flags
+			}
+		})
+		return f
+	}
+	h.until(func() bool { return flags()&flagServer != 0 })
+	if f := flags(); f&(flagTracked|flagRecoverable|flagPositioned) != 0 {
+		t.Errorf("flags %b", f)
+	}
+}
+
 // Without history there is nothing to recover, whatever the backend says.
 func TestOverrideWithoutHistory(t *testing.T) {
 	on := channel.Override{ForceRecovery: channel.On, ForcePositioning: channel.On}

@@ -57,15 +57,12 @@ func (h *hour) kill() {
 	h.start()
 }
 
-// pass lets so many minutes go by, with something to tell in each.
-func (h *hour) pass(minutes int) {
-	for range minutes {
-		for range 10 {
-			offset := uint64(len(h.want) + 1)
-			h.d.Tell(hub.Tell{Kind: hub.TellPublished, App: channel.DefaultApp, Channel: "a", At: engine.Position{Epoch: "e", Offset: offset}})
-			h.want = append(h.want, fmt.Sprintf(`{"name":"published","channel":"a","epoch":"e","offset":%d}`, offset))
-		}
-		time.Sleep(time.Minute)
+// happen brings so much to tell.
+func (h *hour) happen(times int) {
+	for range times {
+		offset := uint64(len(h.want) + 1)
+		h.d.Tell(hub.Tell{Kind: hub.TellPublished, App: channel.DefaultApp, Channel: "a", At: engine.Position{Epoch: "e", Offset: offset}})
+		h.want = append(h.want, fmt.Sprintf(`{"name":"published","channel":"a","epoch":"e","offset":%d}`, offset))
 	}
 }
 
@@ -78,12 +75,17 @@ func TestAnHourOnDisk(t *testing.T) {
 				h := &hour{t: t, disk: vfs.NewCrashableMem(), r: &receiver{t: t, status: http.StatusServiceUnavailable}}
 				h.start()
 				tell(h.d, hub.TellConnected, "one", "")
-				h.pass(30)
-				before := len(h.want)
-				if killed {
-					h.kill()
+				before := 0
+				for minute := range 60 {
+					if minute == 30 {
+						before = len(h.want)
+						if killed {
+							h.kill()
+						}
+					}
+					h.happen(10)
+					time.Sleep(time.Minute)
 				}
-				h.pass(30)
 				h.r.answer(0)
 				time.Sleep(2 * lastDelay)
 				synctest.Wait()
