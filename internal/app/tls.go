@@ -71,7 +71,7 @@ func (a *App) secure(l net.Listener, certFile, keyFile, clientCAFile string) (ne
 // authorities.
 func trusting(caFile string) (*tls.Config, error) {
 	if caFile == "" {
-		return nil, nil //nolint:nilnil // it is what net/http takes for the default
+		return nil, nil
 	}
 	pool, err := certs.Authorities(caFile)
 	if err != nil {
