@@ -1,6 +1,6 @@
 // Command run measures the built server and writes a page to bench/results: idle
-// sessions, connects, fan-out and publishes, next to the least that a server can
-// do (pushbench's limit, where its source stands beside the project), in turn with
+// sessions, connects, fan-out, publishes and what limits cost, next to the least that a
+// server can do (pushbench's limit, where its source stands beside the project), in turn with
 // it; then the Go benchmarks of the module.
 //
 //	go run ./bench/run                                     # everything: hours

@@ -27,9 +27,10 @@ type bench struct {
 	tools   string // directory of pushbench's source
 	only    string // sections, separated by commas; "": all
 
-	dir string // temporary, for binaries and data
-	bin string
-	cpu []string // pins a process to cores; nil: not here
+	dir    string // temporary, for binaries and data
+	commit string // what is measured; HEAD may move meanwhile
+	bin    string
+	cpu    []string // pins a process to cores; nil: not here
 }
 
 // section is a part of the page.
@@ -51,6 +52,8 @@ func (b *bench) sections() []section {
 		{"scale", b.scales},
 		{"ways", b.fanouts},
 		{"publish", b.publishes},
+		{"identity", b.identities},
+		{"limits", b.limits},
 		{"go", b.goBenchmarks},
 	}
 }
@@ -115,6 +118,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if _, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
 		b.cpu = []string{"taskset", "-c"}
 	}
+	if b.commit, err = output(ctx, "git", "rev-parse", "--short=10", "HEAD"); err != nil {
+		return err
+	}
 	page, err := b.head(ctx)
 	if err != nil {
 		return err
@@ -127,11 +133,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 		fmt.Printf("[%d of %d, %s] %s\n", i+1, len(sections), time.Since(began).Round(time.Second), s.name)
 		text, err := s.measure(ctx)
 		if err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", s.name, err), b.write(context.WithoutCancel(ctx), page))
+			return errors.Join(fmt.Errorf("%s: %w", s.name, err), b.write(page))
 		}
 		page += text
 	}
-	return b.write(ctx, page)
+	return b.write(page)
 }
 
 const (

@@ -56,27 +56,19 @@ func (b *bench) again() string {
 }
 
 // stem names the files of this run: pages of single sections beside the whole one.
-func (b *bench) stem(ctx context.Context) (string, error) {
-	commit, err := output(ctx, "git", "rev-parse", "--short=10", "HEAD")
-	if err != nil {
-		return "", err
-	}
-	name := time.Now().UTC().Format(time.DateOnly) + "-" + commit
+func (b *bench) stem() string {
+	name := time.Now().UTC().Format(time.DateOnly) + "-" + b.commit
 	if b.only != "" {
 		name += "-" + strings.ReplaceAll(strings.ReplaceAll(b.only, " ", ""), ",", "-")
 	}
-	return name, nil
+	return name
 }
 
-func (b *bench) write(ctx context.Context, page string) error {
-	stem, err := b.stem(ctx)
-	if err != nil {
-		return err
-	}
+func (b *bench) write(page string) error {
 	if err := os.MkdirAll(b.results, 0o755); err != nil {
 		return err
 	}
-	file := filepath.Join(b.results, stem+".md")
+	file := filepath.Join(b.results, b.stem()+".md")
 	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 		return err
 	}

@@ -36,7 +36,8 @@ func (b *bench) publishRun(ctx context.Context, prefix string, writers int) (num
 		return nil, err
 	}
 	defer srv.end()
-	if _, err := publishFor(ctx, srv.api, prefix, writers, b.dur/4); err != nil {
+	channel := func(i int) string { return fmt.Sprintf("%sbench%d", prefix, i%100) }
+	if _, err := publishFor(ctx, srv.api, channel, writers, b.dur/4); err != nil {
 		return nil, err
 	}
 	before, err := cpuSeconds(srv.PID())
@@ -44,7 +45,7 @@ func (b *bench) publishRun(ctx context.Context, prefix string, writers int) (num
 		return nil, err
 	}
 	start := time.Now()
-	n, err := publishFor(ctx, srv.api, prefix, writers, b.dur)
+	n, err := publishFor(ctx, srv.api, channel, writers, b.dur)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +57,9 @@ func (b *bench) publishRun(ctx context.Context, prefix string, writers int) (num
 	return numbers{"rate": float64(n) / took, "per_cpu": float64(n) / (after - before), "cpu": (after - before) / took}, nil
 }
 
-// publishFor publishes from several goroutines until d is over and counts.
-func publishFor(ctx context.Context, api *server.API, prefix string, writers int, d time.Duration) (int64, error) {
+// publishFor publishes from several goroutines until d is over and counts; each goes
+// through the channels by itself.
+func publishFor(ctx context.Context, api *server.API, channel func(i int) string, writers int, d time.Duration) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	end := time.Now().Add(d)
@@ -67,7 +69,7 @@ func publishFor(ctx context.Context, api *server.API, prefix string, writers int
 	for w := range writers {
 		wg.Go(func() {
 			for i := w; time.Now().Before(end) && ctx.Err() == nil; i++ {
-				body := fmt.Appendf(nil, `{"channel":"%sbench%d","data":"%s"}`, prefix, i%100, pad)
+				body := fmt.Appendf(nil, `{"channel":%q,"data":"%s"}`, channel(i), pad)
 				reply, err := api.Post(ctx, "publish", body)
 				if err == nil && reply.Error != nil {
 					err = reply.Error

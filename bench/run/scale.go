@@ -34,7 +34,7 @@ func (b *bench) scales(ctx context.Context) (string, error) {
 		cpu.add(n, m["cpu_total"]*1e3)
 		fan.add(n, f["ours"]/1e3)
 	}
-	name, err := b.plot(ctx, rss, cpu, fan)
+	name, err := b.plot(rss, cpu, fan)
 	if err != nil {
 		return "", err
 	}
@@ -60,12 +60,8 @@ func (b *bench) scaleFanout(ctx context.Context, n int) (numbers, error) {
 }
 
 // plot writes the lines to a file beside the page and gives its name.
-func (b *bench) plot(ctx context.Context, lines ...line) (string, error) {
-	stem, err := b.stem(ctx)
-	if err != nil {
-		return "", err
-	}
-	name := stem + ".svg"
+func (b *bench) plot(lines ...line) (string, error) {
+	name := b.stem() + ".svg"
 	if err := os.MkdirAll(b.results, 0o755); err != nil {
 		return "", err
 	}

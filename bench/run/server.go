@@ -60,6 +60,19 @@ func (b *bench) start(ctx context.Context, procs int, secure bool) (*subject, er
 			return nil, err
 		}
 	}
+	return b.launch(ctx, dir, procs, secure, config)
+}
+
+// startWith is start with other settings, in the clear.
+func (b *bench) startWith(ctx context.Context, procs int, config string) (*subject, error) {
+	dir, err := os.MkdirTemp(b.dir, "run-")
+	if err != nil {
+		return nil, err
+	}
+	return b.launch(ctx, dir, procs, false, config)
+}
+
+func (b *bench) launch(ctx context.Context, dir string, procs int, secure bool, config string) (*subject, error) {
 	opts := server.Options{Bin: b.bin, Dir: dir, Config: config, APIKey: apiKey}
 	if b.cpu != nil {
 		opts.Wrap = b.pin(serverCore)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
@@ -46,22 +47,38 @@ type subscribeRequest struct {
 	b64info, b64data string
 	expireAt         int64
 	recoverSince     *position
-	override         override
+	override         *channel.Override
 }
 
-// override would change the namespace's options for one subscription.
-type override struct{ any bool }
-
-func (o *override) set(v []byte) error {
-	switch v[0] {
-	case '{':
-		c := cursorOf(v)
-		o.any = c.member()
-	case 'n':
-	default:
-		return badRequest("must be an object, is %s", kind(v))
+func overrideFields() []field[channel.Override] {
+	type O = channel.Override
+	return []field[O]{
+		{"presence", choice(func(o *O) *channel.Choice { return &o.Presence })},
+		{"join_leave", choice(func(o *O) *channel.Choice { return &o.JoinLeave })},
+		{"force_recovery", choice(func(o *O) *channel.Choice { return &o.ForceRecovery })},
+		{"force_positioning", choice(func(o *O) *channel.Choice { return &o.ForcePositioning })},
+		{"force_push_join_leave", choice(func(o *O) *channel.Choice { return &o.ForcePushJoinLeave })},
 	}
-	return nil
+}
+
+// choice reads Centrifugo's BoolValue, {"value": true}, or the value alone, as some
+// of its libraries send it.
+func choice[T any](at func(*T) *channel.Choice) func(*T, []byte) error {
+	boxed := []field[bool]{{"value", flag(func(on *bool) *bool { return on })}}
+	return func(r *T, v []byte) error {
+		if isNull(v) {
+			return nil
+		}
+		on := false
+		var err error
+		if v[0] == '{' {
+			err = decode(v, &on, boxed)
+		} else {
+			err = boxed[0].set(&on, v)
+		}
+		*at(r) = channel.ChoiceOf(on)
+		return err
+	}
 }
 
 // position is a place in a channel's history.
@@ -94,7 +111,7 @@ func subscribeFields() []field[subscribeRequest] {
 		{"b64data", text(func(r *R) *string { return &r.b64data })},
 		{"expire_at", number(func(r *R) *int64 { return &r.expireAt })},
 		{"recover_since", object(func(r *R) **position { return &r.recoverSince }, positionFields())},
-		{"override", func(r *R, v []byte) error { return r.override.set(v) }},
+		{"override", object(func(r *R) **channel.Override { return &r.override }, overrideFields())},
 	}, targetFields(func(r *R) *target { return &r.target })...)
 }
 
@@ -106,13 +123,13 @@ func (r *subscribeRequest) run(ctx context.Context, h *call, out []byte) ([]byte
 	if err != nil {
 		return out, err
 	}
-	if r.override.any {
-		return out, notSupported("override", "set the options of the channel's namespace")
-	}
 	if r.expireAt < 0 {
 		return out, badRequest("expire_at is in Unix seconds, 0 means never")
 	}
 	o := engine.SubscribeOptions{ExpireAt: r.expireAt, Recover: r.recoverSince.engine()}
+	if r.override != nil {
+		o.Override = *r.override
+	}
 	if o.Info, err = h.attached("info", r.info, r.b64info); err != nil {
 		return out, err
 	}

@@ -58,7 +58,6 @@ func TestRefusals(t *testing.T) {
 		{"subscribe whom", "subscribe", `{"channel":"a"}`, 400, 107, "user or client is required"},
 		{"subscribe a session", "subscribe", `{"channel":"a","user":"u","session":"s"}`, 400, 108, "session is not supported"},
 		{"a user too long", "subscribe", `{"channel":"a","user":"` + strings.Repeat("u", 256) + `"}`, 413, 106, "at most 255"},
-		{"an override", "subscribe", `{"channel":"a","user":"u","override":{"presence":{"value":true}}}`, 400, 108, "override is not supported"},
 		{"before 1970", "subscribe", `{"channel":"a","user":"u","expire_at":-1}`, 400, 107, "expire_at"},
 		{"both infos", "subscribe", `{"channel":"a","user":"u","info":1,"b64info":"MQ=="}`, 400, 107, "info and b64info"},
 		{"info that is no base64", "subscribe", `{"channel":"a","user":"u","b64info":"%"}`, 400, 107, "b64info: illegal"},

@@ -97,7 +97,7 @@ func FuzzMethods(f *testing.F) {
 		"publish":    `{"channel":"a","data":{"x":1},"tags":{"a":"b"},"idempotency_key":"k","event":"e","skip_history":true,"version":0}`,
 		"broadcast":  `{"channels":["a","b"],"b64data":"AAH/"}`,
 		"batch":      `{"commands":[{"publish":{"channel":"a","data":1}},{"info":{}},{"history":{"channel":"a","since":{"offset":1,"epoch":"x"}}}],"parallel":true}`,
-		"subscribe":  `{"channel":"a","user":"u","info":1,"b64data":"MQ==","recover_since":{"offset":1},"expire_at":1,"override":{}}`,
+		"subscribe":  `{"channel":"a","user":"u","info":1,"b64data":"MQ==","recover_since":{"offset":1},"expire_at":1,"override":{"presence":{"value":true},"join_leave":false}}`,
 		"disconnect": `{"user":"u","whitelist":["c"],"disconnect":{"code":4000,"reason":"r"}}`,
 		"history":    `{"channel":"a","limit":-1,"reverse":true}`,
 		"channels":   `{"pattern":"*","limit":1,"cursor":"a"}`,

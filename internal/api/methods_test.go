@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/tenant"
@@ -58,10 +59,13 @@ func TestResults(t *testing.T) {
 		},
 		{
 			"subscribe with everything", "subscribe",
-			`{"channel":"a:1","user":"ann","client":"c1","info":{"i":1},"b64data":"WzFd","expire_at":99,"recover_since":{"offset":3,"epoch":"x"},"override":{}}`,
+			`{"channel":"a:1","user":"ann","client":"c1","info":{"i":1},"b64data":"WzFd","expire_at":99,"recover_since":{"offset":3,"epoch":"x"},
+			"override":{"presence":{"value":false},"join_leave":{"value":true},"force_recovery":true,"force_positioning":null}}`,
 			askedSession{
 				target: hub.Target{App: app, User: "ann", Client: "c1"}, channel: "a:1",
-				options: engine.SubscribeOptions{Info: []byte(`{"i":1}`), Data: []byte(`[1]`), ExpireAt: 99, Recover: &engine.Position{Epoch: "x", Offset: 3}},
+				options: engine.SubscribeOptions{Info: []byte(`{"i":1}`), Data: []byte(`[1]`), ExpireAt: 99, Recover: &engine.Position{Epoch: "x", Offset: 3}, Override: channel.Override{
+					Presence: channel.Off, JoinLeave: channel.On, ForceRecovery: channel.On,
+				}},
 			},
 			`{}`,
 		},

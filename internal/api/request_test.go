@@ -75,6 +75,8 @@ func TestRequests(t *testing.T) {
 		{"a field twice", post("publish", `{"data":1,"d\u0061ta":2}`), 400, 107, "data: given twice"},
 		{"a field twice inside", post("history", `{"since":{"epoch":"a","epoch":"a"}}`), 400, 107, "since: epoch: given twice"},
 		{"an override that is none", post("subscribe", `{"override":1}`), 400, 107, "override: must be an object"},
+		{"an override of no bool", post("subscribe", `{"override":{"presence":1}}`), 400, 107, "override: presence: must be a boolean"},
+		{"an override of no bool inside", post("subscribe", `{"override":{"join_leave":{"value":"on"}}}`), 400, 107, "override: join_leave: value: must be a boolean"},
 		{"no commands", post("batch", `{"commands":{}}`), 400, 107, "commands: must be an array"},
 		{"a command that is none", post("batch", `{"commands":[{},1]}`), 400, 107, "commands: 1: must be an object"},
 		{"a malformed command", post("batch", `{"commands":[{"publish":{"channel":1}}]}`), 400, 107, "commands: 0: publish: channel: must be a string"},

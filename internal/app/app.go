@@ -98,7 +98,12 @@ func (a *App) build(version string) (err error) {
 	}
 	a.bindEngine()
 	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
-	a.webhook, a.asking = a.webhooks(), a.hooks()
+	if a.webhook, err = a.webhooks(); err != nil {
+		return err
+	}
+	if a.asking, err = a.hooks(); err != nil {
+		return err
+	}
 	if a.hub, err = hub.New(a.hubConfig(namespaces, node)); err != nil {
 		return err
 	}

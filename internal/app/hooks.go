@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/fanfare-push/fanfare/internal/egress"
@@ -9,8 +10,12 @@ import (
 )
 
 // hooks makes what asks the backend; nil: it is asked nothing.
-func (a *App) hooks() *hook.Client {
+func (a *App) hooks() (*hook.Client, error) {
 	c := a.cfg.Hooks
+	authorities, err := trusting(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("hooks.ca_file: %w", err)
+	}
 	asked := map[hub.Hook]hook.Endpoint{}
 	for kind, at := range map[hub.Hook]hook.Endpoint{
 		hub.HookConnect:    {URL: c.ConnectURL, Timeout: c.ConnectTimeout},
@@ -24,16 +29,20 @@ func (a *App) hooks() *hook.Client {
 			asked[kind] = at
 		}
 	}
-	if len(asked) == 0 {
-		return nil
+	if len(asked)+len(c.Backends) == 0 {
+		return nil, nil
+	}
+	named := make(map[string]hook.Endpoint, len(c.Backends))
+	for _, b := range c.Backends {
+		named[b.Name] = hook.Endpoint{URL: b.URL, Timeout: b.Timeout, Secret: []byte(b.Secret)}
 	}
 	return hook.New(hook.Config{
-		Hooks: asked, Secret: []byte(c.Secret), Headers: c.Headers, ClientHeaders: c.ClientHeaders,
-		HTTP:          egress.New(egress.Config{Trusted: c.TrustedHosts, MaxIdle: c.MaxConcurrent}),
+		Hooks: asked, Backends: named, Secret: []byte(c.Secret), Headers: c.Headers, ClientHeaders: c.ClientHeaders,
+		HTTP:          egress.New(egress.Config{Trusted: c.TrustedHosts, MaxIdle: c.MaxConcurrent, TLS: authorities}),
 		MaxConcurrent: c.MaxConcurrent, MaxReply: int(c.MaxReplySize),
 		BreakerFailures: c.BreakerFailures, BreakerPause: c.BreakerPause,
 		Log: a.log, Metrics: a.metrics,
-	})
+	}), nil
 }
 
 // backend is nil, and not a nil *Client, where nobody is asked.

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
@@ -11,17 +13,25 @@ import (
 )
 
 // webhooks makes what tells a backend of events; nil: there is nobody to tell.
-func (a *App) webhooks() *webhook.Dispatcher {
+func (a *App) webhooks() (*webhook.Dispatcher, error) {
 	c := a.cfg.Webhook
+	var transport http.RoundTripper
+	switch authorities, err := trusting(c.CAFile); {
+	case err != nil:
+		return nil, fmt.Errorf("webhook.ca_file: %w", err)
+	case authorities != nil:
+		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: authorities, ForceAttemptHTTP2: true}
+	}
 	if len(c.URLs) == 0 {
-		return nil
+		return nil, nil
 	}
 	return webhook.New(webhook.Config{
 		App: channel.DefaultApp, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret),
 		URLs: c.URLs, Events: c.Events, Log: a.engine, Logger: a.log, Metrics: a.metrics,
 		Subscribers: func(ch channel.ID) int { return a.hub.Subscribers(ch) },
 		Debounce:    c.Debounce, Timeout: c.Timeout, RetryFor: c.RetryFor, MaxQueue: c.MaxQueue,
-	})
+		Transport: transport,
+	}), nil
 }
 
 func (a *App) startWebhooks() error {

@@ -3,10 +3,19 @@ package app
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/webhook"
 )
+
+// Without settings an hour of a dead backend loses nothing, see TestAnHourOnDisk of
+// internal/webhook.
+func TestWebhooksOutlastAnHour(t *testing.T) {
+	if d := config.Default().Webhook.RetryFor; d < 2*time.Hour {
+		t.Errorf("webhook.retry_for is %s", d)
+	}
+}
 
 // What the settings allow is what there is.
 func TestWebhookEventsAreSettings(t *testing.T) {

@@ -3,9 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -60,13 +58,9 @@ func NewACME(cfg ACMEConfig) (*ACME, error) {
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: acmeTimeout}
 	if cfg.CAFile != "" {
-		text, err := read(cfg.CAFile)
+		pool, err := Authorities(cfg.CAFile)
 		if err != nil {
 			return nil, err
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s holds no certificate", cfg.CAFile)
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}

@@ -144,9 +144,8 @@ func (f *Files) use(texts [][]byte) (notAfter time.Time, err error) {
 	c := f.base()
 	c.Certificates = []tls.Certificate{cert}
 	if f.cfg.ClientCAFile != "" {
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(texts[2]) {
-			return notAfter, fmt.Errorf("%s holds no certificate", f.cfg.ClientCAFile)
+		if c.ClientCAs, err = pool(f.cfg.ClientCAFile, texts[2]); err != nil {
+			return notAfter, err
 		}
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
@@ -155,6 +154,23 @@ func (f *Files) use(texts [][]byte) (notAfter time.Time, err error) {
 	}
 	f.current.Store(c)
 	return notAfter, nil
+}
+
+// Authorities reads those that a peer's certificate is verified by, PEM.
+func Authorities(file string) (*x509.CertPool, error) {
+	text, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	return pool(file, text)
+}
+
+func pool(file string, text []byte) (*x509.CertPool, error) {
+	p := x509.NewCertPool()
+	if !p.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate", file)
+	}
+	return p, nil
 }
 
 func read(name string) ([]byte, error) {

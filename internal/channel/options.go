@@ -72,6 +72,10 @@ type Options struct {
 	PublishProxyEnabled    bool `koanf:"publish_proxy_enabled" json:"publish_proxy_enabled"`         // the backend decides on each publication of a client, and may change it (hooks.publish_url); flags and grants do not go around it
 	SubRefreshProxyEnabled bool `koanf:"sub_refresh_proxy_enabled" json:"sub_refresh_proxy_enabled"` // the backend is asked whether a subscription that expires goes on (hooks.sub_refresh_url), and not the client for another token
 
+	SubscribeProxyName  string `koanf:"subscribe_proxy_name" json:"subscribe_proxy_name"`     // the one of `hooks.backends` that is asked who may subscribe; "" or `default`: hooks.subscribe_url
+	PublishProxyName    string `koanf:"publish_proxy_name" json:"publish_proxy_name"`         // likewise of publications, in place of hooks.publish_url
+	SubRefreshProxyName string `koanf:"sub_refresh_proxy_name" json:"sub_refresh_proxy_name"` // likewise of subscriptions that expire, in place of hooks.sub_refresh_url
+
 	AllowTagsFilter   bool     `koanf:"allow_tags_filter" json:"allow_tags_filter"`     // clients may choose publications by their tags
 	AllowedDeltaTypes []string `koanf:"allowed_delta_types" json:"allowed_delta_types"` // clients may be sent publications as changes in these formats: fossil
 

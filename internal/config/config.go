@@ -86,6 +86,7 @@ type Pusher struct {
 // Pusher's form and signed with app.key and app.secret.
 type Webhook struct {
 	URLs     []string      `koanf:"urls"`                           // who is called; empty: nobody
+	CAFile   string        `koanf:"ca_file"`                        // authorities, PEM, that those called over https are verified by; empty: the system's
 	Events   []string      `koanf:"events"`                         // what is told: Pusher's `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; and `connected`, `disconnected`, `subscribed`, `unsubscribed`, `published`; empty: Pusher's
 	Debounce time.Duration `koanf:"debounce" allow:"0s..1m"`        // how long a channel must stay vacated, or a member away, before it is told; one that is back sooner is not told of at all
 	Timeout  time.Duration `koanf:"timeout" allow:"100ms..1m"`      // of one call
@@ -216,7 +217,7 @@ func Default() Config {
 		Limits: Limits{Burst: 5 * time.Second, SubscribesPerConnection: 1000, PublishesPerConnection: 1000, RPCsPerConnection: 1000},
 		Pusher: Pusher{ClientEventRate: 10, ActivityTimeout: 2 * time.Minute, MaxEventSize: 10 << 10},
 		Webhook: Webhook{
-			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 100_000,
+			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 2 * time.Hour, MaxQueue: 100_000,
 		},
 		Hooks: defaultHooks(),
 		TLS:   TLS{HTTP2: true, ReloadInterval: 10 * time.Second, HSTSMaxAge: 365 * 24 * time.Hour},

@@ -45,7 +45,7 @@ channel:
   variable of a key is the key in capitals, with ` + "`FANFARE_`" + ` before it and ` + "`_`" + ` for each dot; one that is empty counts as
   not set.
 - **Durations** have a unit: ` + "`500ms`, `30s`, `168h`" + `. **Sizes** are bytes, or have one: ` + "`64KiB` is 65,536 and `64KB` is 64,000" + `.
-- **Lists** in the environment: of texts, separated by commas; of namespaces, as JSON:
+- **Lists** in the environment: of texts, separated by commas; of namespaces and backends, as JSON:
   ` + "`FANFARE_CHANNEL_NAMESPACES='[{\"name\":\"chat\",\"presence\":true}]'`" + `.
 - **Secrets** are never printed. Rather than in the file, they may stand in the environment:
   ` + "`FANFARE_APP_SECRET`, `FANFARE_API_KEY`" + `.

@@ -195,6 +195,7 @@ type SubscribeOptions struct {
 	Data     []byte // JSON handed to the client
 	ExpireAt int64  // Unix seconds, 0: never
 	Recover  *Position
+	Override channel.Override // of the namespace's options
 }
 
 // Controller carries a Control to every node's Follower, its own included, or to

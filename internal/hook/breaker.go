@@ -2,9 +2,8 @@ package hook
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // breaker keeps questions from a backend that fails: after limit failures in a row
@@ -12,7 +11,7 @@ import (
 type breaker struct {
 	limit int
 	pause time.Duration
-	state *metrics.Gauge
+	state atomic.Int64 // read by whoever scrapes
 
 	mu       sync.Mutex
 	failures int       // in a row
@@ -39,7 +38,7 @@ func (b *breaker) allow(now time.Time) bool {
 		return false
 	}
 	b.trying = true
-	b.state.Set(stateHalfOpen)
+	b.state.Store(stateHalfOpen)
 	return true
 }
 
@@ -50,7 +49,7 @@ func (b *breaker) worked() (closed bool) {
 	defer b.mu.Unlock()
 	closed = !b.until.IsZero()
 	b.failures, b.until, b.trying = 0, time.Time{}, false
-	b.state.Set(stateClosed)
+	b.state.Store(stateClosed)
 	return closed
 }
 
@@ -65,7 +64,7 @@ func (b *breaker) failed(now time.Time) (opened bool) {
 	opened = b.until.IsZero()
 	if opened || b.trying {
 		b.until, b.trying = now.Add(b.pause), false
-		b.state.Set(stateOpen)
+		b.state.Store(stateOpen)
 	}
 	return opened
 }
@@ -76,6 +75,6 @@ func (b *breaker) pass() {
 	defer b.mu.Unlock()
 	if b.trying {
 		b.trying = false
-		b.state.Set(stateOpen)
+		b.state.Store(stateOpen)
 	}
 }

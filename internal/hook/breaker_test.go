@@ -3,17 +3,15 @@ package hook
 import (
 	"testing"
 	"time"
-
-	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 func TestBreaker(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := breaker{limit: 2, pause: time.Second, state: new(metrics.Gauge)}
+	b := breaker{limit: 2, pause: time.Second}
 	is := func(what string, allowed bool, state int64) {
 		t.Helper()
-		if got := b.allow(now); got != allowed || b.state.Value() != state {
-			t.Errorf("%s: allowed %t, state %d", what, got, b.state.Value())
+		if got := b.allow(now); got != allowed || b.state.Load() != state {
+			t.Errorf("%s: allowed %t, state %d", what, got, b.state.Load())
 		}
 	}
 	is("new", true, stateClosed)

@@ -109,7 +109,7 @@ func (c *Client) post(ctx context.Context, l *line, q *hub.Question, body []byte
 	if err != nil {
 		return nil, false, &failure{outcome: metrics.HookAddress, err: err}
 	}
-	c.setHeaders(req, q, body)
+	c.setHeaders(req, l, q, body)
 	res, err := c.cfg.HTTP.Do(req)
 	if err != nil {
 		return nil, sent, &failure{outcome: whyNot(ctx, err, sent), err: err}
@@ -127,7 +127,7 @@ func (c *Client) post(ctx context.Context, l *line, q *hub.Question, body []byte
 	return reply, true, nil
 }
 
-func (c *Client) setHeaders(req *http.Request, q *hub.Question, body []byte) {
+func (c *Client) setHeaders(req *http.Request, l *line, q *hub.Question, body []byte) {
 	passOn(req.Header, c.cfg.Headers, c.cfg.ClientHeaders, q)
 	req.Header.Set("Content-Type", "application/json")
 	if req.Header.Get("User-Agent") == "" {
@@ -136,8 +136,8 @@ func (c *Client) setHeaders(req *http.Request, q *hub.Question, body []byte) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	req.Header.Set(HeaderHook, string(q.Hook))
 	req.Header.Set(HeaderTimestamp, now)
-	if len(c.cfg.Secret) > 0 {
-		req.Header.Set(HeaderSignature, Sign(c.cfg.Secret, now, q.Hook, body))
+	if len(l.secret) > 0 {
+		req.Header.Set(HeaderSignature, Sign(l.secret, now, q.Hook, body))
 	}
 	if q.Hook != hub.HookPublish && q.Hook != hub.HookRPC {
 		// What only asks may be sent again on another connection when an idle one turns

@@ -29,15 +29,17 @@ const MaxWaiting = 10_000
 type Endpoint struct {
 	URL     string
 	Timeout time.Duration // of a question, waiting and retries included; 0: DefaultTimeout
+	Secret  []byte        // signs its questions; empty: the Secret of Config
 }
 
-// Config is what a Client is made of. Hooks and HTTP are required.
+// Config is what a Client is made of. HTTP is required.
 type Config struct {
 	Hooks         map[hub.Hook]Endpoint
-	HTTP          *http.Client // see egress; it must follow no redirects
-	Secret        []byte       // signs questions; empty: they are not signed
-	Headers       []string     // of the client's request that are passed on
-	ClientHeaders []string     // of those that a client says in its connect
+	Backends      map[string]Endpoint // that questions about channels may name
+	HTTP          *http.Client        // see egress; it must follow no redirects
+	Secret        []byte              // signs questions; empty: they are not signed
+	Headers       []string            // of the client's request that are passed on
+	ClientHeaders []string            // of those that a client says in its connect
 
 	MaxConcurrent   int           // questions of one hook under way; 0: DefaultMaxConcurrent
 	MaxReply        int           // bytes of an answer; 0: DefaultMaxReply
@@ -51,7 +53,7 @@ type Config struct {
 // Client asks a backend; it implements hub.Backend.
 type Client struct {
 	cfg   Config
-	lines map[hub.Hook]*line
+	lines map[lineID]*line
 
 	ctx    context.Context // of every call
 	cancel context.CancelFunc
@@ -63,11 +65,25 @@ type Client struct {
 
 var _ hub.Backend = (*Client)(nil)
 
-// line is one hook. Each has its own places and breaker, so that a slow one does not
-// hold up the others.
-type line struct {
+// lineID is who is asked what; backend is "" for that of the hook itself.
+type lineID struct {
 	hook    hub.Hook
+	backend string
+}
+
+// DefaultBackend is another name for the backend of the hook itself: Centrifugo's.
+const DefaultBackend = "default"
+
+// Named lists the hooks that a namespace may have another backend for.
+func Named() []hub.Hook { return []hub.Hook{hub.HookSubscribe, hub.HookPublish, hub.HookSubRefresh} }
+
+// line is one hook of one backend. Each has its own places and breaker, so that a
+// slow one does not hold up the others.
+type line struct {
+	lineID
+
 	url     string
+	secret  []byte
 	timeout time.Duration
 	breaker breaker
 	places  chan struct{}
@@ -80,20 +96,49 @@ type line struct {
 // New makes a Client. Close ends it.
 func New(cfg Config) *Client {
 	cfg.setDefaults()
-	c := &Client{cfg: cfg, lines: make(map[hub.Hook]*line, len(cfg.Hooks))}
+	c := &Client{cfg: cfg, lines: make(map[lineID]*line, len(cfg.Hooks))}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for hook, at := range cfg.Hooks {
-		l := &line{
-			hook: hook, url: at.URL, timeout: at.Timeout, places: make(chan struct{}, cfg.MaxConcurrent),
-			times: cfg.Metrics.HookTimes[string(hook)],
+		c.add(lineID{hook, ""}, at)
+	}
+	for name, at := range cfg.Backends {
+		for _, hook := range Named() {
+			c.add(lineID{hook, name}, at)
 		}
-		if l.timeout == 0 {
-			l.timeout = DefaultTimeout
-		}
-		l.breaker = breaker{limit: cfg.BreakerFailures, pause: cfg.BreakerPause, state: cfg.Metrics.HookBreaker[string(hook)]}
-		c.lines[hook] = l
+	}
+	for _, hook := range metrics.Hooks() {
+		cfg.Metrics.HookBreaker[hook].Bind(func() int64 { return c.worst(hub.Hook(hook)) })
 	}
 	return c
+}
+
+func (c *Client) add(who lineID, at Endpoint) {
+	l := &line{
+		lineID: who, url: at.URL, secret: at.Secret, timeout: at.Timeout, places: make(chan struct{}, c.cfg.MaxConcurrent),
+		times: c.cfg.Metrics.HookTimes[string(who.hook)],
+	}
+	if l.timeout == 0 {
+		l.timeout = DefaultTimeout
+	}
+	if len(l.secret) == 0 {
+		l.secret = c.cfg.Secret
+	}
+	l.breaker.limit, l.breaker.pause = c.cfg.BreakerFailures, c.cfg.BreakerPause
+	c.lines[who] = l
+}
+
+// worst is the state of that breaker of a hook which lets the fewest questions
+// through.
+func (c *Client) worst(hook hub.Hook) int64 {
+	worst := int64(stateClosed)
+	for who, l := range c.lines {
+		switch state := l.breaker.state.Load(); {
+		case who.hook != hook || state == stateClosed:
+		case state == stateOpen || worst == stateClosed:
+			worst = state
+		}
+	}
+	return worst
 }
 
 func (c *Config) setDefaults() {
@@ -129,13 +174,25 @@ func (c *Client) Close() {
 }
 
 // Asks implements hub.Backend.
-func (c *Client) Asks(hook hub.Hook) bool { return c.lines[hook] != nil }
+func (c *Client) Asks(hook hub.Hook) bool {
+	for who := range c.lines {
+		if who.hook == hook {
+			return true
+		}
+	}
+	return false
+}
 
 // Ask implements hub.Backend. What need not be tried is answered at once, without a
 // goroutine: a backend that is down costs little.
 func (c *Client) Ask(q hub.Question, done func(hub.Answer, error)) {
-	l := c.lines[q.Hook]
+	who := lineID{q.Hook, q.Backend}
+	if who.backend == DefaultBackend {
+		who.backend = ""
+	}
+	l := c.lines[who]
 	if l == nil {
+		c.cfg.Log.Debug("permission denied", "channel", q.Channel, "user", q.User, "rule", "the namespace asks a backend that is not set", "backend", q.Backend)
 		done(hub.Answer{}, hub.ErrNoAnswer)
 		return
 	}
@@ -224,11 +281,11 @@ func (c *Client) judge(l *line, outcome metrics.HookOutcome, err error) {
 		l.breaker.pass()
 	case outcome == metrics.HookTimeout, outcome == metrics.HookUnreachable, outcome == metrics.HookBroken, isServerError(err):
 		if l.breaker.failed(time.Now()) {
-			c.cfg.Log.Warn("hook breaker is open", "hook", string(l.hook), "pause", c.cfg.BreakerPause, "error", err)
+			c.cfg.Log.Warn("hook breaker is open", "hook", string(l.hook), "backend", l.backend, "pause", c.cfg.BreakerPause, "error", err)
 		}
 	default:
 		if l.breaker.worked() {
-			c.cfg.Log.Info("hook breaker is closed again", "hook", string(l.hook))
+			c.cfg.Log.Info("hook breaker is closed again", "hook", string(l.hook), "backend", l.backend)
 		}
 	}
 }
@@ -246,5 +303,5 @@ func (c *Client) finish(l *line, outcome metrics.HookOutcome, err error) {
 		l.quiet.Add(1)
 		return
 	}
-	c.cfg.Log.Warn("hook failed", "hook", string(l.hook), "outcome", string(outcome), "error", err, "not_told", l.quiet.Swap(0))
+	c.cfg.Log.Warn("hook failed", "hook", string(l.hook), "backend", l.backend, "outcome", string(outcome), "error", err, "not_told", l.quiet.Swap(0))
 }

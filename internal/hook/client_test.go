@@ -187,11 +187,11 @@ func TestSlowBackend(t *testing.T) {
 		t.Errorf("slow: %v", err)
 	}
 	<-asked
-	c.lines[hub.HookConnect].places <- struct{}{} // somebody has the only place
+	c.lines[lineID{hub.HookConnect, ""}].places <- struct{}{} // somebody has the only place
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 1 {
 		t.Errorf("busy: %v", err)
 	}
-	c.lines[hub.HookConnect].asking.Store(MaxWaiting)
+	c.lines[lineID{hub.HookConnect, ""}].asking.Store(MaxWaiting)
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 2 {
 		t.Errorf("a full line: %v", err)
 	}
@@ -277,6 +277,46 @@ func TestBreakerOpensForOneHook(t *testing.T) {
 	var said *hub.BackendError
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookSubscribe}); !errors.As(err, &said) || said.Code != 404 {
 		t.Errorf("another hook: %v", err)
+	}
+}
+
+// A namespace's own backend is asked in place of the hook's, with its own secret, time
+// and breaker.
+func TestNamedBackends(t *testing.T) {
+	own := []byte("own secret")
+	var stranger atomic.Bool
+	other := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		hook, at := hub.Hook(r.Header.Get(HeaderHook)), r.Header.Get(HeaderTimestamp)
+		if r.Header.Get(HeaderSignature) != Sign(own, at, hook, body) {
+			stranger.Store(true)
+		}
+		_, _ = io.WriteString(w, `{"result":{"data":"named"}}`)
+	})
+	dead := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	c := newClient(t, dead, func(cfg *Config) {
+		cfg.BreakerFailures, cfg.BreakerPause, cfg.Secret = 1, time.Hour, []byte("shared")
+		delete(cfg.Hooks, hub.HookPublish)
+		cfg.Backends = map[string]Endpoint{"other": {URL: other, Secret: own}, "dead": {URL: dead}}
+	})
+	for _, name := range []string{"", DefaultBackend, "dead", "nobody"} {
+		if _, err := ask(t, c, hub.Question{Hook: hub.HookSubscribe, Backend: name}); !errors.Is(err, hub.ErrNoAnswer) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if b := c.cfg.Metrics.HookBreaker["subscribe"]; b.Value() != stateOpen || count(c, hub.HookSubscribe, metrics.HookBreakerOpen) != 1 {
+		t.Errorf("the breaker is %d", b.Value())
+	}
+	for _, name := range Named() {
+		if a, err := ask(t, c, hub.Question{Hook: name, Backend: "other"}); err != nil || name != hub.HookSubRefresh && string(a.Data) != `"named"` {
+			t.Errorf("%s: %+v, %v", name, a, err)
+		}
+	}
+	if stranger.Load() {
+		t.Error("it is signed with the secret of another")
+	}
+	if !c.Asks(hub.HookPublish) || c.lines[lineID{hub.HookRPC, "other"}] != nil {
+		t.Error("named backends are asked about channels, and nothing else")
 	}
 }
 

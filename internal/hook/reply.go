@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fanfare-push/fanfare/internal/auth"
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -63,6 +64,8 @@ type result struct {
 	Subs     map[string]*subMade `json:"subs"`
 	Caps     json.RawMessage     `json:"caps"`
 
+	Override override `json:"override"`
+
 	SkipHistory    bool              `json:"skip_history"`
 	Tags           map[string]string `json:"tags"`
 	IdempotencyKey string            `json:"idempotency_key"`
@@ -74,6 +77,47 @@ type subMade struct {
 	B64Info []byte          `json:"b64info"`
 	Data    json.RawMessage `json:"data"`
 	B64Data []byte          `json:"b64data"`
+
+	Override override `json:"override"`
+}
+
+// override is Centrifugo's SubscribeOptionOverride.
+type override struct {
+	Presence           choice `json:"presence"`
+	JoinLeave          choice `json:"join_leave"`
+	ForceRecovery      choice `json:"force_recovery"`
+	ForcePositioning   choice `json:"force_positioning"`
+	ForcePushJoinLeave choice `json:"force_push_join_leave"`
+}
+
+func (o *override) channel() channel.Override {
+	return channel.Override{
+		Presence: o.Presence.Choice, JoinLeave: o.JoinLeave.Choice, ForceRecovery: o.ForceRecovery.Choice,
+		ForcePositioning: o.ForcePositioning.Choice, ForcePushJoinLeave: o.ForcePushJoinLeave.Choice,
+	}
+}
+
+// choice is Centrifugo's BoolValue, an object with a value, or that value alone, as
+// some of its libraries send it.
+type choice struct{ channel.Choice }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *choice) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		return nil
+	}
+	var boxed struct {
+		Value bool `json:"value"`
+	}
+	to := any(&boxed.Value)
+	if len(text) > 0 && text[0] == '{' {
+		to = &boxed
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		return err
+	}
+	c.Choice = channel.ChoiceOf(boxed.Value)
+	return nil
 }
 
 var errNothing = errors.New("it has neither result nor error nor disconnect")
@@ -165,7 +209,7 @@ func (r *result) answer(hook hub.Hook) (a hub.Answer, err error) {
 	case hub.HookConnect:
 		err = r.connect(&a)
 	case hub.HookSubscribe:
-		a.Data = asJSON(r.Data, r.B64Data)
+		a.Data, a.Override = asJSON(r.Data, r.B64Data), r.Override.channel()
 	case hub.HookPublish:
 		a.Data, a.Binary = payload(r.Data, r.B64Data)
 		a.SkipHistory, a.Tags, a.IdempotencyKey = r.SkipHistory, r.Tags, r.IdempotencyKey
@@ -202,7 +246,7 @@ func (r *result) connect(a *hub.Answer) error {
 	for _, name := range slices.Sorted(maps.Keys(r.Subs)) {
 		sub := hub.AnswerSub{Channel: name}
 		if made := r.Subs[name]; made != nil {
-			sub.Info, sub.Data = asJSON(made.Info, made.B64Info), asJSON(made.Data, made.B64Data)
+			sub.Info, sub.Data, sub.Override = asJSON(made.Info, made.B64Info), asJSON(made.Data, made.B64Data), made.Override.channel()
 		}
 		a.Subs = append(a.Subs, sub)
 	}

@@ -37,6 +37,15 @@ func TestParse(t *testing.T) {
 		{"sub_refresh", "sub_refresh", `{"result":{"expire_at":1893456000,"info":1}}`, hub.Answer{ExpireAt: at, Info: []byte("1")}},
 		{"subscribe", "subscribe", `{"result":{}}`, hub.Answer{}},
 		{"subscribe with data", "subscribe", `{"result":{"data":{"x":[1, 2]},"override":{}}}`, hub.Answer{Data: []byte(`{"x":[1,2]}`)}},
+		{
+			"subscribe with other options", "subscribe",
+			`{"result":{"override":{"presence":{"value":false},"join_leave":{"value":true},"force_recovery":true,"force_positioning":false,"force_push_join_leave":null}}}`,
+			hub.Answer{Override: channel.Override{Presence: channel.Off, JoinLeave: channel.On, ForceRecovery: channel.On, ForcePositioning: channel.Off}},
+		},
+		{
+			"connect with other options", "connect", `{"result":{"user":"1","subs":{"a":{"override":{"force_push_join_leave":{"value":true}}}}}}`,
+			hub.Answer{User: "1", Subs: []hub.AnswerSub{{Channel: "a", Override: channel.Override{ForcePushJoinLeave: channel.On}}}},
+		},
 		{"publish", "publish", `{"result":{}}`, hub.Answer{}},
 		{
 			"publish something else", "publish", `{"result":{"data":false,"skip_history":true,"tags":{"a":"b"},"idempotency_key":"k"}}`,
@@ -81,7 +90,8 @@ func TestLies(t *testing.T) {
 		`{"error":{"code":7,"message":"x"}}`, `{"error":{"code":5000}}`, `{"error":"x"}`, `{"error":{"code":"400"}}`, `{"error":{"code":-1}}`,
 		`{"error":{"code":400,"message":"` + strings.Repeat("x", maxMessage+1) + `"}}`,
 		`{"disconnect":{"code":3000,"reason":"x"}}`, `{"disconnect":{"code":5000}}`, `{"disconnect":true}`,
-		`{"result":{"user":"1"}} trailing`, strings.Repeat(`{"a":`, 20_000),
+		`{"result":{"user":"1"}} trailing`,
+		connect(`"subs":{"a":{"override":{"presence":1}}}`), connect(`"override":[]`), connect(`"override":{"presence":{"value":"yes"}}`), strings.Repeat(`{"a":`, 20_000),
 	} {
 		if a, outcome, err := parse(hub.HookConnect, []byte(body)); outcome != metrics.HookMalformed || err == nil || !reflect.DeepEqual(a, hub.Answer{}) {
 			t.Errorf("%.80q: %+v, %s, %v", body, a, outcome, err)

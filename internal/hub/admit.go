@@ -22,9 +22,10 @@ type SubscribeRequest struct {
 	// all. It runs on the session's shard.
 	Filter func(*engine.Publication) bool
 
-	budget  int             // bytes of the first page of a recovery; 0: RecoveryBytes
-	verdict channel.Verdict // of the backend
-	reply   []byte          // Data of the result
+	budget   int              // bytes of the first page of a recovery; 0: RecoveryBytes
+	verdict  channel.Verdict  // of the backend
+	override channel.Override // of the backend
+	reply    []byte           // Data of the result
 
 	// For protocols without positions:
 	Grant      *channel.SubscriptionGrant // what the protocol has verified, in place of Token
@@ -123,7 +124,12 @@ func (s *Session) decide(op channel.Op, name string, opts *channel.Options, gran
 	return ErrPermissionDenied
 }
 
-func subscribeFlags(o *channel.Options, r *SubscribeRequest) (f subFlags) {
+func subscribeFlags(options *channel.Options, r *SubscribeRequest) (f subFlags) {
+	o := options
+	if r.override != (channel.Override{}) {
+		over := r.override.Over(*options, r.Channel)
+		o = &over
+	}
 	if o.HasHistory() && !r.Live {
 		if o.ForceRecovery || o.AllowRecovery && (r.Recoverable || r.Recover) {
 			f |= flagRecoverable | flagPositioned
@@ -132,17 +138,21 @@ func subscribeFlags(o *channel.Options, r *SubscribeRequest) (f subFlags) {
 			f |= flagPositioned
 		}
 	}
-	if o.JoinLeave && (o.ForcePushJoinLeave || r.JoinLeave) {
+	// What a subscriber is told is that of others, whether or not they are told of it.
+	if o.ForcePushJoinLeave || o.JoinLeave && r.JoinLeave {
 		f |= flagJoinLeave
+	}
+	if o.Presence {
+		f |= flagTracked
+	}
+	if o.JoinLeave && !r.Quiet {
+		f |= flagNoticed
 	}
 	if r.Users {
 		f |= flagUsers
 	}
 	if r.Count {
 		f |= flagCount
-	}
-	if r.Quiet {
-		f |= flagQuiet
 	}
 	return f
 }

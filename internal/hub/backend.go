@@ -26,7 +26,7 @@ const (
 // Backend answers questions. Both methods may be called on any goroutine and do not
 // block.
 type Backend interface {
-	// Asks reports whether questions of a kind are answered; always the same.
+	// Asks reports whether anybody answers questions of a kind; always the same.
 	Asks(hook Hook) bool
 	// Ask has done called once, on any goroutine, within the time that the backend is
 	// given. Errors: *BackendError and *BackendDisconnect, which the backend has made
@@ -38,6 +38,7 @@ type Backend interface {
 type Question struct {
 	Hook         Hook
 	App          string
+	Backend      string // which one is asked, as the namespace names it; "": the one of the hook
 	Client       string // the session's id
 	Transport    string
 	Protocol     string // json or protobuf
@@ -65,6 +66,8 @@ type Answer struct {
 	Grants   channel.Grants
 	Subs     []AnswerSub // subscriptions that connect is to make
 
+	Override channel.Override // of a subscription
+
 	Data   []byte // for the client, or in place of what it publishes; nil: none
 	Binary bool   // Data is not JSON; of publish and rpc alone
 
@@ -78,6 +81,8 @@ type AnswerSub struct {
 	Channel string
 	Info    []byte // JSON shown to others as chan_info; nil: none
 	Data    []byte // JSON for the client; nil: none
+
+	Override channel.Override
 }
 
 // errAsk says that the backend decides; it never leaves the hub.

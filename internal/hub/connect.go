@@ -97,9 +97,12 @@ func (s *Session) wanted(r *ConnectRequest) []wantedSub {
 		w := wantedSub{request: r.Subs[name]}
 		w.request.Channel, w.request.Positioned, w.request.Recoverable, w.request.JoinLeave = name, true, true, true
 		w.request.Delta, w.request.Filter, w.request.Token = "", nil, ""
+		made := r.made[name]
+		if made != nil {
+			w.request.reply, w.request.override = made.Data, made.Override
+		}
 		w.sub = &subscription{options: opts, flags: subscribeFlags(opts, &w.request) | flagServer}
-		if made := r.made[name]; made != nil {
-			w.request.reply = made.Data
+		if made != nil {
 			w.sub.setInfo(s, made.Info)
 		}
 		list = append(list, w)

@@ -73,7 +73,7 @@ func (s *Session) serverSubscribe(c *engine.Control) {
 		s.Disconnect(DisconnectChannelLimit)
 		return
 	}
-	r := SubscribeRequest{Channel: c.Channel, Positioned: true, Recoverable: true, JoinLeave: true}
+	r := SubscribeRequest{Channel: c.Channel, Positioned: true, Recoverable: true, JoinLeave: true, override: c.Options.Override}
 	if c.Options.Recover != nil {
 		r.Recover, r.Since = true, *c.Options.Recover
 	}

@@ -28,6 +28,7 @@ func (s *Session) askSubscribe(r *SubscribeRequest, then func(*subscription, err
 	}
 	b.subscribing[r.Channel] = r
 	q := s.question(HookSubscribe)
+	q.Backend = s.tenant.proxies(r.Channel).SubscribeProxyName
 	q.Channel, q.Data, q.Binary = r.Channel, r.Data, r.Binary
 	s.ask(q, func(a Answer, err error) {
 		if b.subscribing[r.Channel] != r {
@@ -39,7 +40,7 @@ func (s *Session) askSubscribe(r *SubscribeRequest, then func(*subscription, err
 			then(nil, err)
 			return
 		}
-		r.verdict, r.reply = channel.Consented, a.Data
+		r.verdict, r.override, r.reply = channel.Consented, a.Override, a.Data
 		sub, err := s.admit(r)
 		if err == nil {
 			sub.setInfo(s, a.Info)
@@ -48,6 +49,15 @@ func (s *Session) askSubscribe(r *SubscribeRequest, then func(*subscription, err
 		}
 		then(sub, err)
 	})
+}
+
+// proxies are the options that name who is asked about a channel.
+func (t *tenant) proxies(name string) *channel.Options {
+	opts, err := t.resolve(name)
+	if err != nil {
+		return &channel.Options{} // it was another while it was decided that somebody is asked
+	}
+	return opts
 }
 
 // refused tells the operator which rule refused. Of a backend that has not answered
@@ -75,6 +85,7 @@ func (s *Session) askPublish(p ClientPublish, done func(engine.PublishResult, er
 	held := &heldPublish{}
 	b.publishing[p.Channel] = append(b.publishing[p.Channel], held)
 	q := s.question(HookPublish)
+	q.Backend = s.tenant.proxies(p.Channel).PublishProxyName
 	q.Channel, q.Data, q.Binary = p.Channel, p.Data, p.Binary
 	s.ask(q, func(a Answer, err error) {
 		held.publish = func() { s.publishAnswered(p, &a, err, done) }
@@ -228,6 +239,7 @@ func (s *Session) askSubRefresh(sub *subscription) {
 	sub.flags |= flagAsking
 	name := sub.topic.id.Name
 	q := s.question(HookSubRefresh)
+	q.Backend = sub.options.SubRefreshProxyName
 	q.Channel = name
 	s.ask(q, func(a Answer, err error) {
 		sub.flags &^= flagAsking

@@ -93,8 +93,12 @@ func newLimits(cfg *Config) *limits {
 // passed is the time of buckets: since the hub was made.
 func (h *Hub) passed(now time.Time) time.Duration { return now.Sub(h.started) }
 
-// spending is what a session has taken lately. A session that rests has none.
-type spending [activities]limit.Bucket
+// spending is what a session has taken lately, and the buckets of its user that it
+// has taken something of. A session that rests has none.
+type spending struct {
+	own  [activities]limit.Bucket
+	user [activities]limit.Held
+}
 
 // spend takes n of what the session and its user may do.
 func (s *Session) spend(a activity, n int) bool {
@@ -102,17 +106,25 @@ func (s *Session) spend(a activity, n int) bool {
 	if !l.any[a] {
 		return true
 	}
-	now := s.shard.hub.passed(s.shard.turn)
-	if r := l.connection[a]; r.Limited() {
-		if _, ok := s.shard.spendingOf(s)[a].Take(now, int64(n), r); !ok {
-			l.refused.connection[a].Refused(now, s.conn.Remote())
-			return false
-		}
-	}
+	r, users := l.connection[a], l.users[a]
 	if s.identity == nil || s.identity.Anonymous() {
+		users = nil
+	}
+	if users == nil && !r.Limited() {
 		return true
 	}
-	if _, ok := l.users[a].Take(now, keyOf(s), int64(n)); !ok {
+	now, u := s.shard.hub.passed(s.shard.turn), s.shard.spendingOf(s)
+	if _, ok := u.own[a].Take(now, int64(n), r); !ok {
+		l.refused.connection[a].Refused(now, s.conn.Remote())
+		return false
+	}
+	if users == nil {
+		return true
+	}
+	if !u.user[a].Held() {
+		u.user[a] = users.Hold(now, keyOf(s))
+	}
+	if _, ok := u.user[a].Take(now, int64(n)); !ok {
 		l.refused.user[a].Refused(now, s.identity.User)
 		return false
 	}
@@ -150,15 +162,21 @@ func (s *Session) MayCall() error {
 	return nil
 }
 
+// spendingOf makes it. One message of a session takes of several of its buckets:
+// the last that was asked for is not looked up again.
 func (sh *Shard) spendingOf(s *Session) *spending {
-	if u := sh.spending[s]; u != nil {
-		return u
+	if sh.spender == s {
+		return sh.spent
 	}
-	if sh.spending == nil {
-		sh.spending = make(map[*Session]*spending)
+	u := sh.spending[s]
+	if u == nil {
+		if sh.spending == nil {
+			sh.spending = make(map[*Session]*spending)
+		}
+		u = &spending{}
+		sh.spending[s] = u
 	}
-	u := &spending{}
-	sh.spending[s] = u
+	sh.spender, sh.spent = s, u
 	return u
 }
 
@@ -169,10 +187,24 @@ func (sh *Shard) rest(s *Session) {
 		return
 	}
 	now := sh.hub.passed(sh.turn)
-	for a := range u {
-		if r := sh.hub.limits.connection[a]; r.Limited() && !u[a].Full(now, r) {
+	for a := range u.own {
+		if r := sh.hub.limits.connection[a]; r.Limited() && !u.own[a].Full(now, r) {
 			return
 		}
 	}
+	sh.forgetSpending(s)
+}
+
+func (sh *Shard) forgetSpending(s *Session) {
+	u := sh.spending[s]
+	if u == nil {
+		return
+	}
+	for a := range u.user {
+		u.user[a].Release()
+	}
 	delete(sh.spending, s)
+	if sh.spender == s {
+		sh.spender, sh.spent = nil, nil
+	}
 }

@@ -352,18 +352,28 @@ func TestRefusedConnectionsTakeNothing(t *testing.T) {
 }
 
 // A session at rest keeps no buckets: neither one that only answers pings, nor one
-// that has done something a while ago.
+// that has done something a while ago; nor does either hold those of its user.
 func TestRestingSessionsKeepNoBuckets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rate := limit.Rate{PerSecond: 100, Burst: 500}
-		l := newLimited(t, Limits{Connection: Activity{Subscribes: rate, Publishes: rate, RPCs: rate, Bytes: rate}})
+		activity := Activity{Subscribes: rate, Publishes: rate, RPCs: rate, Bytes: rate}
+		l := newLimited(t, Limits{Connection: activity, User: activity})
 		c := l.connect("ann", nil)
+		var used *spending
+		held := func() (is bool) {
+			on(c.session, func() { is = used.user[publishing].Held() || used.user[sending].Held() })
+			return is
+		}
 		kept := func() (n int) {
 			on(c.session, func() { n = len(c.session.shard.spending) })
 			return n
 		}
 		if err := l.publishBy(c, "plain:a"); err != nil || kept() != 1 {
 			t.Fatalf("%v, %d sessions have buckets, want 1", err, kept())
+		}
+		on(c.session, func() { used = c.session.shard.spending[c.session] })
+		if !held() {
+			t.Error("it does not hold its user's buckets")
 		}
 		for range 120 {
 			time.Sleep(time.Second)
@@ -377,13 +387,20 @@ func TestRestingSessionsKeepNoBuckets(t *testing.T) {
 		if n := kept(); n != 0 || c.end() != nil {
 			t.Errorf("%d sessions have buckets, want none; ended: %v", n, c.end())
 		}
+		if held() {
+			t.Error("it holds its user's buckets at rest")
+		}
 		on(c.session, func() { c.session.Receive([]byte("{}")) })
 		if n := kept(); n != 1 {
 			t.Errorf("a message that answers no ping is not counted")
 		}
+		on(c.session, func() { used = c.session.shard.spending[c.session] })
 		l.leave(c)
 		if n := kept(); n != 0 {
 			t.Errorf("%d sessions have buckets after the end", n)
+		}
+		if held() {
+			t.Error("it holds its user's buckets after the end")
 		}
 	})
 }

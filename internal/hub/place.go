@@ -75,7 +75,7 @@ func (p Place) Release() {
 // giveBack gives back the place of a session that is gone.
 func (s *Session) giveBack() {
 	sh := s.shard
-	delete(sh.spending, s)
+	sh.forgetSpending(s)
 	Place{Shard: sh, peer: sh.peers[s]}.Release()
 	delete(sh.peers, s)
 }

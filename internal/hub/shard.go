@@ -30,6 +30,8 @@ type Shard struct {
 	backings  map[*Session]*backing        // what backends are told of them
 	unsent    map[*Session][]func()        // what waits for an outbox to be empty
 	spending  map[*Session]*spending       // of those that have done something lately
+	spender   *Session                     // the one looked up last; nil: none
+	spent     *spending                    // of it
 	peers     map[*Session]netip.Addr      // whose connections are counted
 	dirty     []*Session                   // sessions with something to write when the turn ends
 	active    []*topic                     // topics with a fan-out under way

@@ -39,10 +39,11 @@ const (
 	flagCount                            // is told how many subscribers there are
 	flagFresh                            // has not been sent anything live yet
 	flagGone                             // is in no table any more
-	flagQuiet                            // others are not told that it comes and goes
 	flagTold                             // a backend is told that it has begun
 	flagHooked                           // the backend has allowed it
 	flagAsking                           // the backend is asked whether it goes on
+	flagTracked                          // is part of the channel's presence
+	flagNoticed                          // that it comes and goes is announced
 )
 
 // readBuffer keeps what arrives live while history is being read.
@@ -280,10 +281,10 @@ func (sub *subscription) clientInfoOf(s *Session) *engine.ClientInfo {
 }
 
 func (sub *subscription) notice() (n engine.Notice) {
-	if sub.options.Presence {
+	if sub.flags&flagTracked != 0 {
 		n |= engine.Track
 	}
-	if sub.options.JoinLeave && sub.flags&flagQuiet == 0 {
+	if sub.flags&flagNoticed != 0 {
 		n |= engine.Announce
 	}
 	return n

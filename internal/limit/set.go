@@ -19,7 +19,7 @@ const (
 )
 
 // Set is a bucket for each key, all of one rate, for any number of goroutines.
-// Buckets that are full are forgotten. There is a most of buckets: while so many
+// Buckets that are full are forgotten, unless somebody holds them. There is a most of buckets: while so many
 // are in use, keys that have none share one with others, so that what is let
 // through stays bounded whatever keys a client makes up. nil has no limit.
 type Set[K comparable] struct {
@@ -31,10 +31,17 @@ type Set[K comparable] struct {
 
 type part[K comparable] struct {
 	mu      sync.Mutex
-	buckets map[K]*Bucket
-	others  Bucket        // of keys that have no room
+	buckets map[K]*slot
+	others  slot          // of keys that have no room
 	look    int           // at so many buckets full ones are looked for
 	next    time.Duration // and at this time
+}
+
+// slot is a bucket and how many hold it.
+type slot struct {
+	Bucket
+
+	holders int
 }
 
 // NewSet makes an empty set of at most keys buckets; 0: DefaultKeys. It is nil for
@@ -57,29 +64,34 @@ func (s *Set[K]) Take(now time.Duration, key K, n int64) (wait time.Duration, ok
 	p := &s.parts[maphash.Comparable(s.seed, key)%parts]
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.find(now, key, s.rate, s.most).Take(now, n, s.rate)
+}
+
+// find is a key's bucket, which may be that of others.
+func (p *part[K]) find(now time.Duration, key K, r Rate, most int) *slot {
 	b, known := p.buckets[key]
 	if now >= p.next || !known && len(p.buckets) >= p.look {
-		p.sweep(now, s.rate, s.most)
+		p.sweep(now, r, most)
 		b, known = p.buckets[key]
 	}
 	switch {
 	case known:
-	case len(p.buckets) >= s.most:
+	case len(p.buckets) >= most:
 		b = &p.others
 	default:
-		b = &Bucket{}
+		b = &slot{}
 		p.buckets[key] = b
 	}
-	return b.Take(now, n, s.rate)
+	return b
 }
 
-// sweep forgets what is full. A map does not give back what it once needed, so
+// sweep forgets what is full and held by nobody. A map does not give back what it once needed, so
 // what is left moves to a new one. The next look comes when there are twice as
 // many: it costs no more than the buckets that came since.
 func (p *part[K]) sweep(now time.Duration, r Rate, most int) {
-	kept := make(map[K]*Bucket)
+	kept := make(map[K]*slot)
 	for key, b := range p.buckets {
-		if !b.Full(now, r) {
+		if b.holders > 0 || !b.Full(now, r) {
 			kept[key] = b
 		}
 	}

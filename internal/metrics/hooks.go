@@ -63,7 +63,7 @@ func (m *Metrics) newAsks(f *families) {
 	m.HookRetries = f.counter("hook_retries_total", "Questions asked again because no connection could be made; nothing had been sent.")
 	m.HooksOpen = f.gauge("hooks_in_flight", "Questions to a backend under way.")
 	m.HooksWait = f.gauge("hooks_waiting", "Questions to a backend that wait for a place among hooks.max_concurrent.")
-	breaker := f.add(prometheus.GaugeValue, "hook_breaker_state", "Whether a backend is asked: 0 it is, 1 it is not because it failed too often, 2 one question tries it.", "hook")
+	breaker := f.add(prometheus.GaugeValue, "hook_breaker_state", "Whether a backend is asked, of several the worst: 0 it is, 1 it is not because it failed too often, 2 one question tries it.", "hook")
 	times := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: namespace + "hook_duration_seconds", Buckets: latencies(),
 		Help: "Questions to a backend until answered or given up.",

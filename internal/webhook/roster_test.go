@@ -158,40 +158,6 @@ func TestRosterOutlivesTheQueue(t *testing.T) {
 	})
 }
 
-// An hour without a backend loses nothing and changes no order, when it is to be
-// tried for longer than that.
-func TestAnHourWithoutBackend(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log, r := newLog(), &receiver{t: t, status: http.StatusServiceUnavailable}
-		cfg := everything(log, r)
-		cfg.RetryFor = 2 * time.Hour
-		d := start(t, cfg)
-		var want []string
-		publish := func(n int) {
-			for range n {
-				offset := uint64(len(want) + 1)
-				d.Tell(hub.Tell{Kind: hub.TellPublished, App: channel.DefaultApp, Channel: "a", At: engine.Position{Epoch: "e", Offset: offset}})
-				want = append(want, fmt.Sprintf(`{"name":"published","channel":"a","epoch":"e","offset":%d}`, offset))
-			}
-			synctest.Wait()
-		}
-		publish(300)
-		time.Sleep(30 * time.Minute)
-		kill(t, log, d)
-		d = start(t, cfg)
-		publish(300)
-		time.Sleep(30 * time.Minute)
-		r.answer(0)
-		time.Sleep(lastDelay)
-		synctest.Wait()
-		same(t, r.events(), want...)
-		if letters, err := d.DeadLetters(t.Context(), 10); err != nil || len(letters) != 0 {
-			t.Errorf("%d dead letters, %v", len(letters), err)
-		}
-		d.Close(t.Context())
-	})
-}
-
 func TestDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, r := newLog(), &receiver{t: t, status: http.StatusTeapot}

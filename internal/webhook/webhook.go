@@ -176,7 +176,10 @@ func (d *Dispatcher) Start() error {
 	sending, d.unsend = context.WithCancel(context.Background())
 	calling, d.hangUp = context.WithCancel(context.Background())
 	for _, s := range senders {
-		d.sends.Go(func() { s.run(sending, calling) })
+		d.sends.Go(func() {
+			s.run(sending, calling)
+			s.client.CloseIdleConnections()
+		})
 	}
 	d.looks.Go(func() { d.run(looking) })
 	return nil

@@ -37,11 +37,29 @@ func settings(url, more string) string {
 	b := "log:\n  level: debug\napi:\n  key: hooks\nchannel:\n  namespaces:\n" +
 		"    - name: hook\n      subscribe_proxy_enabled: true\n      publish_proxy_enabled: true\n" +
 		"    - name: open\n      allow_subscribe_for_client: true\n" +
+		"    - name: team\n      subscribe_proxy_enabled: true\n      publish_proxy_enabled: true\n      presence: true\n" +
+		"      history_size: 10\n      history_ttl: 1h\n      history_durability: memory\n" + named(more) +
 		"hooks:\n  secret: " + Secret + "\n  trusted_hosts: [127.0.0.1]\n  headers: [Cookie]\n" + more
 	for _, hook := range []string{"connect", "subscribe", "publish", "rpc"} {
 		b += fmt.Sprintf("  %s_url: %s/%s\n", hook, url, hook)
 	}
 	return b
+}
+
+// named has the namespace team ask the backend of that name where there is one.
+func named(more string) string {
+	if !strings.Contains(more, "name: team") {
+		return ""
+	}
+	return "      subscribe_proxy_name: team\n      publish_proxy_name: team\n"
+}
+
+// client makes one that leaves no connection behind.
+func client(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: timeout}
 }
 
 // place is a server with its backend.
@@ -459,6 +477,11 @@ func TestConfigCheck(t *testing.T) {
 		"a header of the call": {"hooks:\n  client_headers: [host]\n", []string{"hooks.client_headers", "Host"}},
 		"nobody to ask":        {"channel:\n  namespaces:\n    - name: chat\n      subscribe_proxy_enabled: true\n", []string{"chat", "subscribe_proxy_enabled", "hooks.subscribe_url"}},
 		"nobody to ask, bare":  {"channel:\n  without_namespace:\n    publish_proxy_enabled: true\n", []string{"without_namespace", "hooks.publish_url"}},
+		"a name nobody has":    {"channel:\n  namespaces:\n    - name: chat\n      subscribe_proxy_name: team-b\nhooks:\n  backends: [{name: team-a, url: 'https://example.org/'}]\n", []string{"chat", "subscribe_proxy_name", "team-b", "hooks.backends"}},
+		"a name taken twice":   {"hooks:\n  backends: [{name: aa, url: 'https://example.org/'}, {name: aa, url: 'https://example.org/'}]\n", []string{"hooks.backends", "aa", "twice"}},
+		"a backend inside":     {"hooks:\n  backends: [{name: aa, url: 'http://10.0.0.1/', timeout: 1h}]\n", []string{"hooks.backends", "aa", "https", "hooks.trusted_hosts", "timeout"}},
+		"a reserved name":      {"hooks:\n  backends: [{name: default, url: 'https://example.org/'}]\n", []string{"hooks.backends", "default", "another name"}},
+		"a misspelt backend":   {"hooks:\n  backends: [{name: aa, uri: x}]\n", []string{"hooks.backends[aa].uri", "hooks.backends[aa].url"}},
 		"misspelt":             {"hooks:\n  conect_url: x\n", []string{"conect_url", "connect_url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
