@@ -44,15 +44,24 @@ var limitSettings = []struct{ name, config string }{
   connections_per_user: 1000000
   connections_per_ip: 1000000
   connects_per_ip: 1000000
+  connects_per_user: 1000000
+  connects_per_app: 10000000
   subscribes_per_connection: 1000000
   subscribes_per_user: 1000000
+  subscribes_per_ip: 1000000
+  subscribes_per_app: 10000000
   publishes_per_connection: 1000000
   publishes_per_user: 1000000
+  publishes_per_ip: 1000000
   publishes_per_app: 10000000
   rpcs_per_connection: 1000000
   rpcs_per_user: 1000000
+  rpcs_per_ip: 1000000
+  rpcs_per_app: 10000000
   bytes_per_connection: 1GiB
   bytes_per_user: 1GiB
+  bytes_per_ip: 1TiB
+  bytes_per_app: 1TiB
   api_requests_per_key: 10000000
 `},
 }

@@ -20,6 +20,8 @@ func (a *App) hubLimits() hub.Limits {
 	return hub.Limits{
 		ConnectionsPerApp: c.ConnectionsPerApp, ConnectionsPerUser: c.ConnectionsPerUser, ConnectionsPerIP: c.ConnectionsPerIP,
 		ConnectsPerIP:   a.rate(int64(c.ConnectsPerIP), 1),
+		ConnectsPerUser: a.rate(int64(c.ConnectsPerUser), 1),
+		ConnectsPerApp:  a.rate(int64(c.ConnectsPerApp), 1),
 		PublishesPerApp: a.rate(int64(c.PublishesPerApp), 1),
 		Connection: hub.Activity{
 			Subscribes: a.rate(int64(c.SubscribesPerConnection), 1),
@@ -32,6 +34,17 @@ func (a *App) hubLimits() hub.Limits {
 			Publishes:  a.rate(int64(c.PublishesPerUser), 1),
 			RPCs:       a.rate(int64(c.RPCsPerUser), 1),
 			Bytes:      a.rate(int64(c.BytesPerUser), message),
+		},
+		IP: hub.Activity{
+			Subscribes: a.rate(int64(c.SubscribesPerIP), 1),
+			Publishes:  a.rate(int64(c.PublishesPerIP), 1),
+			RPCs:       a.rate(int64(c.RPCsPerIP), 1),
+			Bytes:      a.rate(int64(c.BytesPerIP), message),
+		},
+		App: hub.Activity{
+			Subscribes: a.rate(int64(c.SubscribesPerApp), 1),
+			RPCs:       a.rate(int64(c.RPCsPerApp), 1),
+			Bytes:      a.rate(int64(c.BytesPerApp), message),
 		},
 	}
 }

@@ -122,18 +122,27 @@ type Limits struct {
 	ConnectionsPerUser int `koanf:"connections_per_user" allow:"0..10000000"` // at once, of one user who is named by a token or a sign-in; those beyond are disconnected (3504) and stay away; 0: unlimited
 	ConnectionsPerIP   int `koanf:"connections_per_ip" allow:"0..10000000"`   // at once, from one address, of IPv6 from one /64; those beyond get 429; behind a proxy that does not tell its clients' addresses all of them share one; 0: unlimited
 
-	ConnectsPerIP int `koanf:"connects_per_ip" allow:"0..1000000"` // new connections in a second from one address, as above; those beyond get 429 with Retry-After; each poll is one; 0: unlimited
+	ConnectsPerIP   int `koanf:"connects_per_ip" allow:"0..1000000"`   // new connections in a second from one address, as above; those beyond get 429 with Retry-After; each poll is one; 0: unlimited
+	ConnectsPerUser int `koanf:"connects_per_user" allow:"0..1000000"` // sessions of one user that connect in a second; those beyond are disconnected (3013) and try again; 0: unlimited
+	ConnectsPerApp  int `koanf:"connects_per_app" allow:"0..10000000"` // the same of all sessions of an App; 0: unlimited
 
 	SubscribesPerConnection int `koanf:"subscribes_per_connection" allow:"0..1000000"` // in a second; those beyond get the temporary error 111; 0: unlimited
 	SubscribesPerUser       int `koanf:"subscribes_per_user" allow:"0..1000000"`       // the same of all connections of a user; 0: unlimited
+	SubscribesPerIP         int `koanf:"subscribes_per_ip" allow:"0..1000000"`         // the same of all connections from one address, as above; 0: unlimited
+	SubscribesPerApp        int `koanf:"subscribes_per_app" allow:"0..10000000"`       // the same of all connections of an App; 0: unlimited
 	PublishesPerConnection  int `koanf:"publishes_per_connection" allow:"0..1000000"`  // in a second; those beyond get the temporary error 111, of Pusher 4301; 0: unlimited
 	PublishesPerUser        int `koanf:"publishes_per_user" allow:"0..1000000"`        // the same of all connections of a user; 0: unlimited
+	PublishesPerIP          int `koanf:"publishes_per_ip" allow:"0..1000000"`          // the same of all connections from one address, as above; 0: unlimited
 	PublishesPerApp         int `koanf:"publishes_per_app" allow:"0..10000000"`        // publications in a second, of clients and backends together; 0: unlimited
 	RPCsPerConnection       int `koanf:"rpcs_per_connection" allow:"0..1000000"`       // in a second; those beyond get the temporary error 111; 0: unlimited
 	RPCsPerUser             int `koanf:"rpcs_per_user" allow:"0..1000000"`             // the same of all connections of a user; 0: unlimited
+	RPCsPerIP               int `koanf:"rpcs_per_ip" allow:"0..1000000"`               // the same of all connections from one address, as above; 0: unlimited
+	RPCsPerApp              int `koanf:"rpcs_per_app" allow:"0..10000000"`             // the same of all connections of an App; 0: unlimited
 
 	BytesPerConnection Size `koanf:"bytes_per_connection" allow:"0B..1GiB"` // of messages and ping frames from a client in a second; beyond it the client is disconnected (3013) and comes back; one message of `client.max_message_size` always fits; 0: unlimited
 	BytesPerUser       Size `koanf:"bytes_per_user" allow:"0B..1GiB"`       // the same of all connections of a user; 0: unlimited
+	BytesPerIP         Size `koanf:"bytes_per_ip" allow:"0B..1TiB"`         // the same of all connections from one address, as above; 0: unlimited
+	BytesPerApp        Size `koanf:"bytes_per_app" allow:"0B..1TiB"`        // the same of all connections of an App; 0: unlimited
 
 	APIRequestsPerKey int `koanf:"api_requests_per_key" allow:"0..10000000"` // requests in a second with one key of the server API or of Pusher's HTTP API; those beyond get 429 with Retry-After; 0: unlimited
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,6 +273,7 @@ func (p *textProtocol) patch(base, data []byte) []byte {
 
 // fakeConn keeps what is written. take bounds what one Write takes; nil: all.
 type fakeConn struct {
+	remote  string // "": "fake"
 	session *Session
 	take    func(int) int
 	broken  bool // every Write fails
@@ -310,7 +312,7 @@ func (c *fakeConn) Abort() { c.session.Closed(nil) }
 
 func (c *fakeConn) Pause()         { c.mu.Lock(); c.paused = true; c.mu.Unlock() }
 func (c *fakeConn) Resume()        { c.mu.Lock(); c.paused = false; c.mu.Unlock() }
-func (c *fakeConn) Remote() string { return "fake" }
+func (c *fakeConn) Remote() string { return cmp.Or(c.remote, "fake") }
 
 func (c *fakeConn) lines() []string {
 	c.mu.Lock()
@@ -433,7 +435,12 @@ func (h *house) settle() {
 // dial opens a session that has not connected yet.
 func (h *house) dial(take func(int) int) *fakeConn {
 	h.t.Helper()
-	sh, err := h.Enter("", netip.Addr{})
+	return h.dialApp("", take)
+}
+
+func (h *house) dialApp(app string, take func(int) int) *fakeConn {
+	h.t.Helper()
+	sh, err := h.Enter(app, netip.Addr{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -16,9 +16,13 @@ type Limits struct {
 	ConnectionsPerIP   int
 
 	ConnectsPerIP   limit.Rate
+	ConnectsPerUser limit.Rate
+	ConnectsPerApp  limit.Rate
 	PublishesPerApp limit.Rate // from clients and backends
 	Connection      Activity   // of one session
 	User            Activity   // of all sessions of a user; anonymous ones have none
+	IP              Activity   // of all sessions from a host, see limit.Host
+	App             Activity   // of all sessions of an App; Publishes has no meaning, see PublishesPerApp
 }
 
 // Activity is how often a client may do something.
@@ -44,19 +48,53 @@ func (a *Activity) rates() [activities]limit.Rate {
 	return [activities]limit.Rate{subscribing: a.Subscribes, publishing: a.Publishes, calling: a.RPCs, sending: a.Bytes}
 }
 
+// sharer is what sessions have in common whose activity is limited together.
+type sharer uint8
+
+const (
+	byUser    sharer = iota
+	byAddress        // the host that they come from
+	byApp
+	sharers // how many there are
+)
+
+// sharerKey names a sharer: a user of an App, a host, or an App.
+type sharerKey struct{ app, name string }
+
+// sharedLimit is a rate of all sessions that have a sharer in common.
+type sharedLimit struct {
+	by      sharer
+	place   int // among spending.shared
+	set     *limit.Set[sharerKey]
+	refused *limit.Report
+}
+
 // limits is what the hub keeps to enforce Limits.
 type limits struct {
 	Limits
 
 	connection [activities]limit.Rate
-	users      [activities]*limit.Set[userKey]
+	shared     [activities][]sharedLimit
+	places     int // in spending.shared
 	connects   *limit.Set[netip.Addr]
+	connectsAs [sharers]*limit.Set[sharerKey] // of byUser and byApp
 	peers      *limit.Counts[netip.Addr]
 	any        [activities]bool // whether there is a limit at all
 
 	node    *limit.Report // of MaxSessions
 	reports map[metrics.Limit]*limit.Report
-	refused struct{ connection, user [activities]*limit.Report }
+	refused [activities]*limit.Report // of a session
+}
+
+// limitNames are those of the limits of each activity, as metrics have them.
+var limitNames = [activities]struct {
+	connection metrics.Limit
+	shared     [sharers]metrics.Limit // "": none, see Limits.PublishesPerApp
+}{
+	subscribing: {metrics.SubscribesPerConnection, [sharers]metrics.Limit{metrics.SubscribesPerUser, metrics.SubscribesPerIP, metrics.SubscribesPerApp}},
+	publishing:  {metrics.PublishesPerConnection, [sharers]metrics.Limit{metrics.PublishesPerUser, metrics.PublishesPerIP, ""}},
+	calling:     {metrics.RPCsPerConnection, [sharers]metrics.Limit{metrics.RPCsPerUser, metrics.RPCsPerIP, metrics.RPCsPerApp}},
+	sending:     {metrics.BytesPerConnection, [sharers]metrics.Limit{metrics.BytesPerUser, metrics.BytesPerIP, metrics.BytesPerApp}},
 }
 
 func newLimits(cfg *Config) *limits {
@@ -66,26 +104,34 @@ func newLimits(cfg *Config) *limits {
 		l.reports[name] = r
 		return r
 	}
-	l.connects = limit.NewSet[netip.Addr](cfg.Limits.ConnectsPerIP, 0)
-	l.peers = limit.NewCounts[netip.Addr](cfg.Limits.ConnectionsPerIP)
 	for _, name := range []metrics.Limit{
-		metrics.ConnectionsPerApp, metrics.ConnectionsPerUser, metrics.ConnectionsPerIP, metrics.ConnectsPerIP, metrics.PublishesPerApp,
+		metrics.ConnectionsPerApp, metrics.ConnectionsPerUser, metrics.ConnectionsPerIP,
+		metrics.ConnectsPerIP, metrics.ConnectsPerUser, metrics.ConnectsPerApp, metrics.PublishesPerApp,
 	} {
 		report(name)
 	}
 	l.node = limit.NewReport("max_connections", cfg.Metrics.Refused.Of(metrics.RefuseConnectionLimit).Inc, cfg.Log)
+	l.peers = limit.NewCounts[netip.Addr](cfg.Limits.ConnectionsPerIP)
+	l.connects = limit.NewSet[netip.Addr](cfg.Limits.ConnectsPerIP, 0)
+	l.connectsAs[byUser] = limit.NewSet[sharerKey](cfg.Limits.ConnectsPerUser, 0)
+	l.connectsAs[byApp] = limit.NewSet[sharerKey](cfg.Limits.ConnectsPerApp, 0)
 	l.connection = cfg.Limits.Connection.rates()
-	l.refused.connection = [activities]*limit.Report{
-		report(metrics.SubscribesPerConnection), report(metrics.PublishesPerConnection),
-		report(metrics.RPCsPerConnection), report(metrics.BytesPerConnection),
-	}
-	l.refused.user = [activities]*limit.Report{
-		report(metrics.SubscribesPerUser), report(metrics.PublishesPerUser),
-		report(metrics.RPCsPerUser), report(metrics.BytesPerUser),
-	}
-	for a, r := range cfg.Limits.User.rates() {
-		l.users[a] = limit.NewSet[userKey](r, 0)
-		l.any[a] = r.Limited() || l.connection[a].Limited()
+	together := [sharers][activities]limit.Rate{byUser: cfg.Limits.User.rates(), byAddress: cfg.Limits.IP.rates(), byApp: cfg.Limits.App.rates()}
+	for a := range activities {
+		l.refused[a] = report(limitNames[a].connection)
+		l.any[a] = l.connection[a].Limited()
+		for by := range sharers {
+			name := limitNames[a].shared[by]
+			if name == "" {
+				continue
+			}
+			refused := report(name)
+			if set := limit.NewSet[sharerKey](together[by][a], 0); set != nil {
+				l.shared[a] = append(l.shared[a], sharedLimit{by, l.places, set, refused})
+				l.places++
+				l.any[a] = true
+			}
+		}
 	}
 	return l
 }
@@ -93,42 +139,67 @@ func newLimits(cfg *Config) *limits {
 // passed is the time of buckets: since the hub was made.
 func (h *Hub) passed(now time.Time) time.Duration { return now.Sub(h.started) }
 
-// spending is what a session has taken lately, and the buckets of its user that it
-// has taken something of. A session that rests has none.
+// spending is what a session has taken lately, and the buckets it shares that it has
+// taken something of. A session that rests has none.
 type spending struct {
-	own  [activities]limit.Bucket
-	user [activities]limit.Held
+	own    [activities]limit.Bucket
+	shared []limit.Held // by sharedLimit.place; nil where nothing is shared
 }
 
-// spend takes n of what the session and its user may do.
+// spend takes n of what the session, and those that it shares a limit with, may do.
 func (s *Session) spend(a activity, n int) bool {
 	l := s.shard.hub.limits
 	if !l.any[a] {
 		return true
 	}
-	r, users := l.connection[a], l.users[a]
-	if s.identity == nil || s.identity.Anonymous() {
-		users = nil
-	}
-	if users == nil && !r.Limited() {
-		return true
-	}
 	now, u := s.shard.hub.passed(s.shard.turn), s.shard.spendingOf(s)
-	if _, ok := u.own[a].Take(now, int64(n), r); !ok {
-		l.refused.connection[a].Refused(now, s.conn.Remote())
-		return false
+	if r := l.connection[a]; r.Limited() {
+		if _, ok := u.own[a].Take(now, int64(n), r); !ok {
+			l.refused[a].Refused(now, s.conn.Remote())
+			return false
+		}
 	}
-	if users == nil {
-		return true
-	}
-	if !u.user[a].Held() {
-		u.user[a] = users.Hold(now, keyOf(s))
-	}
-	if _, ok := u.user[a].Take(now, int64(n)); !ok {
-		l.refused.user[a].Refused(now, s.identity.User)
-		return false
+	for i := range l.shared[a] {
+		if c := &l.shared[a][i]; !s.spendShared(c, &u.shared[c.place], now, n) {
+			return false
+		}
 	}
 	return true
+}
+
+func (s *Session) spendShared(c *sharedLimit, held *limit.Held, now time.Duration, n int) bool {
+	if !held.Held() {
+		key, known := s.sharerKey(c.by)
+		if !known {
+			return true
+		}
+		*held = c.set.Hold(now, key)
+	}
+	if _, ok := held.Take(now, int64(n)); ok {
+		return true
+	}
+	key, _ := s.sharerKey(c.by)
+	c.refused.Refused(now, key.name)
+	return false
+}
+
+// sharerKey names what the session has in common with others; false: nothing, as
+// who has no user, or no address that is known.
+func (s *Session) sharerKey(by sharer) (sharerKey, bool) {
+	switch by {
+	case byUser:
+		if s.identity == nil || s.identity.Anonymous() {
+			return sharerKey{}, false
+		}
+		return sharerKey{s.identity.App, s.identity.User}, true
+	case byAddress:
+		at, err := netip.ParseAddrPort(s.conn.Remote())
+		if err != nil {
+			return sharerKey{}, false
+		}
+		return sharerKey{name: limit.Host(at.Addr()).String()}, true
+	}
+	return sharerKey{s.tenant.name, s.tenant.name}, true
 }
 
 // smallAnswer is how many bytes a client may answer a ping with while it rests,
@@ -174,6 +245,9 @@ func (sh *Shard) spendingOf(s *Session) *spending {
 			sh.spending = make(map[*Session]*spending)
 		}
 		u = &spending{}
+		if n := sh.hub.limits.places; n > 0 {
+			u.shared = make([]limit.Held, n)
+		}
 		sh.spending[s] = u
 	}
 	sh.spender, sh.spent = s, u
@@ -200,8 +274,8 @@ func (sh *Shard) forgetSpending(s *Session) {
 	if u == nil {
 		return
 	}
-	for a := range u.user {
-		u.user[a].Release()
+	for i := range u.shared {
+		u.shared[i].Release()
 	}
 	delete(sh.spending, s)
 	if sh.spender == s {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -91,6 +92,75 @@ func (l *limited) do(a activity, c *fakeConn, i int) (err error) {
 	return err
 }
 
+// three are two sessions that have one thing in common, and one that has not.
+func (l *limited) three(common sharer) (first, second, other *fakeConn) {
+	l.t.Helper()
+	users, hosts, apps := [3]string{"ann", "ann", "ann"}, [3]string{"192.0.2.1", "192.0.2.1", "192.0.2.1"}, [3]string{}
+	switch common {
+	case byAddress: // with one user, and all of one host's addresses
+		hosts = [3]string{"192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"}
+	case byApp:
+		l.SetApp(App{Name: "other", Namespaces: l.cfg.Namespaces, Auth: appAuth{"other"}, MaxSessions: 0})
+		apps, hosts = [3]string{"", "", "other"}, [3]string{"192.0.2.1", "192.0.2.2", "192.0.2.1"}
+	default: // the user
+		users, hosts = [3]string{"ann", "ann", "ben"}, [3]string{"192.0.2.1", "192.0.2.2", "192.0.2.1"}
+	}
+	var all [3]*fakeConn
+	for i := range all {
+		all[i] = l.dialApp(apps[i], nil)
+		all[i].remote = netip.AddrPortFrom(netip.MustParseAddr(hosts[i]), 4711).String()
+		on(all[i].session, func() {
+			all[i].session.Connect(ConnectRequest{Token: users[i]}, func(_ ConnectResult, err error) {
+				if err != nil {
+					l.t.Error(err)
+				}
+			})
+		})
+	}
+	return all[0], all[1], all[2]
+}
+
+// appAuth is fakeAuth of another App.
+type appAuth struct{ app string }
+
+func (a appAuth) Connection(token string) (*channel.Identity, error) {
+	identity, err := fakeAuth{}.Connection(token)
+	if err == nil {
+		identity.App = a.app
+	}
+	return identity, err
+}
+
+func (a appAuth) Subscription(token string) (*channel.SubscriptionGrant, error) {
+	return fakeAuth{}.Subscription(token)
+}
+
+// How often sessions of one user, or of one App, connect.
+func TestConnectsTogether(t *testing.T) {
+	rate := limit.Rate{PerSecond: 1, Burst: 2}
+	for name, limits := range map[metrics.Limit]Limits{metrics.ConnectsPerUser: {ConnectsPerUser: rate}, metrics.ConnectsPerApp: {ConnectsPerApp: rate}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimited(t, limits)
+			for i := range 2 {
+				if _, d := l.connectAs("ann"); d != nil {
+					t.Errorf("%s, %d: %v", name, i, d)
+				}
+			}
+			if _, d := l.connectAs("ann"); d == nil || *d != DisconnectTooManyRequests {
+				t.Errorf("%s, beyond the burst: %v", name, d)
+			}
+			l.refused(name, 1)
+			if _, d := l.connectAs("ben"); (d != nil) != (name == metrics.ConnectsPerApp) {
+				t.Errorf("%s, another user: %v", name, d)
+			}
+			time.Sleep(time.Second)
+			if _, d := l.connectAs("ann"); d != nil {
+				t.Errorf("%s, a second later: %v", name, d)
+			}
+		})
+	}
+}
+
 // Each rate lets its burst through and then what comes in time; what one session,
 // or one user, has taken is not taken from others.
 func TestRates(t *testing.T) {
@@ -99,28 +169,35 @@ func TestRates(t *testing.T) {
 		name   metrics.Limit
 		what   activity
 		limits Limits
-		user   bool
+		shared sharer // sharers: it is the session's own
 	}{
-		{metrics.SubscribesPerConnection, subscribing, Limits{Connection: Activity{Subscribes: rate}}, false},
-		{metrics.PublishesPerConnection, publishing, Limits{Connection: Activity{Publishes: rate}}, false},
-		{metrics.RPCsPerConnection, calling, Limits{Connection: Activity{RPCs: rate}}, false},
-		{metrics.BytesPerConnection, sending, Limits{Connection: Activity{Bytes: rate}}, false},
-		{metrics.SubscribesPerUser, subscribing, Limits{User: Activity{Subscribes: rate}}, true},
-		{metrics.PublishesPerUser, publishing, Limits{User: Activity{Publishes: rate}}, true},
-		{metrics.RPCsPerUser, calling, Limits{User: Activity{RPCs: rate}}, true},
-		{metrics.BytesPerUser, sending, Limits{User: Activity{Bytes: rate}}, true},
+		{metrics.SubscribesPerConnection, subscribing, Limits{Connection: Activity{Subscribes: rate}}, sharers},
+		{metrics.PublishesPerConnection, publishing, Limits{Connection: Activity{Publishes: rate}}, sharers},
+		{metrics.RPCsPerConnection, calling, Limits{Connection: Activity{RPCs: rate}}, sharers},
+		{metrics.BytesPerConnection, sending, Limits{Connection: Activity{Bytes: rate}}, sharers},
+		{metrics.SubscribesPerUser, subscribing, Limits{User: Activity{Subscribes: rate}}, byUser},
+		{metrics.PublishesPerUser, publishing, Limits{User: Activity{Publishes: rate}}, byUser},
+		{metrics.RPCsPerUser, calling, Limits{User: Activity{RPCs: rate}}, byUser},
+		{metrics.BytesPerUser, sending, Limits{User: Activity{Bytes: rate}}, byUser},
+		{metrics.SubscribesPerIP, subscribing, Limits{IP: Activity{Subscribes: rate}}, byAddress},
+		{metrics.PublishesPerIP, publishing, Limits{IP: Activity{Publishes: rate}}, byAddress},
+		{metrics.RPCsPerIP, calling, Limits{IP: Activity{RPCs: rate}}, byAddress},
+		{metrics.BytesPerIP, sending, Limits{IP: Activity{Bytes: rate}}, byAddress},
+		{metrics.SubscribesPerApp, subscribing, Limits{App: Activity{Subscribes: rate}}, byApp},
+		{metrics.RPCsPerApp, calling, Limits{App: Activity{RPCs: rate}}, byApp},
+		{metrics.BytesPerApp, sending, Limits{App: Activity{Bytes: rate}}, byApp},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.name), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLimited(t, tt.limits)
-				first, second, other := l.connect("ann", nil), l.connect("ann", nil), l.connect("ben", nil)
+				first, second, other := l.three(tt.shared)
 				for i := range 3 {
 					if err := l.do(tt.what, first, i); err != nil {
 						t.Fatalf("%d: %v", i, err)
 					}
 				}
-				if tt.user { // the other session's is the same bucket
+				if tt.shared != sharers { // the other session's is the same bucket
 					first, second = second, first
 				}
 				if err := l.do(tt.what, first, 3); !errors.Is(err, ErrTooManyRequests) {
@@ -128,9 +205,9 @@ func TestRates(t *testing.T) {
 				}
 				l.refused(tt.name, 1)
 				if err := l.do(tt.what, other, 0); err != nil {
-					t.Errorf("another user: %v", err)
+					t.Errorf("another: %v", err)
 				}
-				if !tt.user && tt.what != sending {
+				if tt.shared == sharers && tt.what != sending {
 					if err := l.do(tt.what, second, 0); err != nil {
 						t.Errorf("another session: %v", err)
 					}
@@ -357,11 +434,11 @@ func TestRestingSessionsKeepNoBuckets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rate := limit.Rate{PerSecond: 100, Burst: 500}
 		activity := Activity{Subscribes: rate, Publishes: rate, RPCs: rate, Bytes: rate}
-		l := newLimited(t, Limits{Connection: activity, User: activity})
+		l := newLimited(t, Limits{Connection: activity, User: activity, IP: activity, App: activity})
 		c := l.connect("ann", nil)
 		var used *spending
 		held := func() (is bool) {
-			on(c.session, func() { is = used.user[publishing].Held() || used.user[sending].Held() })
+			on(c.session, func() { is = slices.ContainsFunc(used.shared, func(h limit.Held) bool { return h.Held() }) })
 			return is
 		}
 		kept := func() (n int) {

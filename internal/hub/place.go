@@ -80,10 +80,22 @@ func (s *Session) giveBack() {
 	delete(sh.peers, s)
 }
 
+// connectLimits are those of how often sessions that have something in common connect.
+// Those from one host are limited before they are sessions, see Enter.
+var connectLimits = [sharers]metrics.Limit{byUser: metrics.ConnectsPerUser, byApp: metrics.ConnectsPerApp}
+
 // mayConnect counts a session whose identity is known, or says why it cannot be.
 func (s *Session) mayConnect() (Disconnect, bool) {
 	h := s.shard.hub
 	now := h.passed(s.shard.turn)
+	for by, set := range h.limits.connectsAs {
+		if key, known := s.sharerKey(sharer(by)); set != nil && known {
+			if _, ok := set.Take(now, key, 1); !ok {
+				h.limits.reports[connectLimits[by]].Refused(now, key.name)
+				return DisconnectTooManyRequests, false
+			}
+		}
+	}
 	if n, most := s.tenant.sessions.Add(1), int64(s.tenant.app.Load().MaxSessions); most > 0 && n > most {
 		s.tenant.sessions.Add(-1)
 		h.limits.reports[metrics.ConnectionsPerApp].Refused(now, s.tenant.name)
