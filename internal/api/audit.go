@@ -67,7 +67,7 @@ func (h *Handler) calledBy(ctx context.Context, r *http.Request, cmd command) co
 	}
 	switch cmd.(type) {
 	case action, *batchRequest:
-		return context.WithValue(ctx, callerKey{}, caller{audit.KeyID(keyOf(r)), r.RemoteAddr})
+		return context.WithValue(ctx, callerKey{}, caller{audit.KeyID(KeyOf(r)), r.RemoteAddr})
 	}
 	return ctx
 }
@@ -110,12 +110,7 @@ func outcome(err error) (audit.Outcome, string) {
 func (h *Handler) refusedKey(r *http.Request, f *fault) {
 	if h.auditor != nil {
 		h.auditor.Refuse(audit.Entry{
-			App: h.app, KeyID: audit.KeyID(keyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
+			App: h.app, KeyID: audit.KeyID(KeyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
 		}, f.message)
 	}
-}
-
-// keyOf is the key of a request, right or wrong; "": there is none.
-func keyOf(r *http.Request) string {
-	return givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
 }

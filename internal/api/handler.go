@@ -139,7 +139,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 		h.refusedKey(r, f)
 		return nil, f
 	}
-	if f := h.tooOften(givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))); f != nil {
+	if f := h.tooOften(KeyOf(r)); f != nil {
 		return nil, f
 	}
 	if err := checkHeaders(r); err != nil {
