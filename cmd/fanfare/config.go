@@ -20,8 +20,8 @@ func configCommand() *cobra.Command {
 func configCheckCommand() *cobra.Command {
 	s := &settings{}
 	cmd := &cobra.Command{
-		Use:     "check",
-		Short:   "Say whether serve would accept these settings",
+		Use:   "check",
+		Short: "Say whether serve would accept these settings",
 		Long: `Say whether serve would accept these settings: file, environment and flags.
 Ends with 1 and a line for each thing that is wrong if it would not. What serve
 accepts and "fanfare doctor" calls an error, such as a short secret, is warned of.`,
