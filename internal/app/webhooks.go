@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/egress"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
 	"github.com/fanfare-push/fanfare/internal/webhook"
@@ -18,7 +19,7 @@ func (a *App) webhooks() *webhook.Dispatcher {
 	}
 	return webhook.New(webhook.Config{
 		App: channel.DefaultApp, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret),
-		URLs: c.URLs, Events: c.Events, Log: a.engine, Logger: a.log, Metrics: a.metrics,
+		URLs: c.URLs, Transport: egress.New(egress.Config{Trusted: c.TrustedHosts}).Transport, Events: c.Events, Log: a.engine, Logger: a.log, Metrics: a.metrics,
 		Subscribers: func(ch channel.ID) int { return a.hub.Subscribers(ch) },
 		Debounce:    c.Debounce, Timeout: c.Timeout, RetryFor: c.RetryFor, MaxQueue: c.MaxQueue,
 	})

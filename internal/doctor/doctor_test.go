@@ -143,11 +143,8 @@ var cases = []struct {
 	{"origin_plain", good + "client: {allowed_origins: ['http://*.example.org']}", nil, Warning, "client.allowed_origins"},
 	{"origin_plain", good + "client: {allowed_origins: ['http://localhost:3000']}", nil, "", ""},
 
-	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://user:pass@backend.example.org/']}", nil, Warning, "webhook.urls"},
-	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://localhost:3000/']}", nil, "", ""},
-
-	{"webhook_inside", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['https://[::ffff:10.0.0.1]/']}", nil, Note, "webhook.urls"},
-	{"webhook_inside", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['https://backend.example.org/']}", nil, "", ""},
+	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://user:pass@backend.example.org/'], trusted_hosts: [backend.example.org]}", nil, Warning, "webhook.urls"},
+	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://localhost:3000/'], trusted_hosts: [localhost]}", nil, "", ""},
 
 	{"api_public", good + "listen: 8.8.8.8:443", nil, Warning, "internal.listen"},
 	{"api_public", good + "listen: :443", nil, Note, "internal.listen"},

@@ -111,17 +111,3 @@ func plainWebhooks(c *config.Config, add report) {
 		}
 	}
 }
-
-// webhooksInside looks at what is written, and does not ask for names.
-func webhooksInside(c *config.Config, add report) {
-	for _, target := range c.Webhook.URLs {
-		u, err := url.Parse(target)
-		if err != nil || isLoopback(u.Hostname()) {
-			continue
-		}
-		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !egress.Public(ip) {
-			add(Note, "webhook.urls", fmt.Sprintf("%q is an address inside a network: whoever can change these settings can have the server call what is only there", u.Hostname()),
-				"see that it is your backend, and that nothing else answers there")
-		}
-	}
-}

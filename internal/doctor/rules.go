@@ -32,7 +32,6 @@ var rules = []rule{
 	{name: "origin_wildcard", find: wildcardOrigins},
 	{name: "origin_plain", find: plainOrigins},
 	{name: "webhook_plain", find: plainWebhooks},
-	{name: "webhook_inside", find: webhooksInside},
 	{name: "api_public", find: apiInPublic},
 	{name: "internal_no_tls", find: internalNoTLS},
 

@@ -106,10 +106,10 @@ func TestDocumentedSnippets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range programs {
+		if _, err := exec.LookPath(p.run[0]); err != nil && p.mayMiss {
+			continue
+		}
 		t.Run(p.fence, func(t *testing.T) {
-			if _, err := exec.LookPath(p.run[0]); err != nil && p.mayMiss {
-				t.Skip(err)
-			}
 			file := filepath.Join(t.TempDir(), p.file)
 			if err := os.WriteFile(file, []byte(p.before+snippet(t, string(page), p.fence)+p.after), 0o600); err != nil {
 				t.Fatal(err)
