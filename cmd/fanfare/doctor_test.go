@@ -37,8 +37,25 @@ func TestDoctorOfTheReadme(t *testing.T) {
 	if out, _, err = run(t, "", "doctor", "--config", file, "--json"); err != nil || out != "[]\n" {
 		t.Errorf("%s%v", out, err)
 	}
-	if out, _, err = run(t, "", "config", "check", "--config", file); err != nil {
+	out, warned, err := run(t, "", "config", "check", "--config", file)
+	if err != nil || out != "the settings are valid\n" || warned != "" {
+		t.Errorf("%s%s%v", out, warned, err)
+	}
+}
+
+// What the doctor calls an error is warned of where settings are checked, and
+// nothing else of the doctor's is; the settings are valid all the same.
+func TestConfigCheckWarns(t *testing.T) {
+	file := write(t, "a.yaml", "listen: :8000\napp: {secret: s3cret}\n")
+	out, warned, err := run(t, "", "config", "check", "--config", file)
+	if err != nil || out != "the settings are valid\n" {
 		t.Errorf("%s%v", out, err)
+	}
+	if strings.Count(warned, "→") != 1 || !strings.Contains(warned, "\nerror    app.secret: has 6 bytes") || strings.Contains(warned, "s3cret") {
+		t.Error(warned)
+	}
+	if out, warned, err = run(t, "", "config", "check", "--dev"); err != nil || warned != "" {
+		t.Errorf("%s%s%v", out, warned, err)
 	}
 }
 
@@ -52,7 +69,7 @@ func TestDoctor(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		t.Fatalf("%v:\n%s", err, out)
 	}
-	if len(found) != 3 || found[0].Rule != "secret_weak" || found[1].Rule != "no_tls" || found[2].Rule != "api_key" || strings.Contains(out, "s3cret") {
+	if len(found) != 4 || found[0].Rule != "secret_weak" || found[1].Rule != "no_tls" || found[2].Rule != "api_key" || found[3].Rule != "limit_by_address" || strings.Contains(out, "s3cret") {
 		t.Error(out)
 	}
 	if out, _, err = run(t, "", "doctor", "--dev"); err == nil || !strings.HasPrefix(out, "error    dev: ") {

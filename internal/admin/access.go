@@ -7,20 +7,22 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/fanfare-push/fanfare/internal/api"
 )
 
 // access tells the page what to show, and the sign-in field whether its key is
 // right. It answers 200 to everybody, so that asking is no error:
 //
 //	granted  numbers and lists are open to this request
-//	key      they need the API key in X-API-Key; a key that was sent is wrong
+//	key      they need the API key, as the server API does; a key that was sent is wrong
 //	login    they need the password, or the API key
 //	off      neither is configured, nothing opens them
 //	peer     dev mode: they are open to this machine only
 func (a *Handler) access(w http.ResponseWriter, r *http.Request) {
 	verdict := a.decide(r)
-	if (verdict == needsKey || verdict == needsLogin) && r.Header.Get("X-API-Key") != "" {
-		a.cfg.Refused(RefusedKey)
+	if (verdict == needsKey || verdict == needsLogin) && api.KeyOf(r) != "" {
+		a.cfg.Refused(r, RefusedKey)
 	}
 	reply := map[string]any{"access": verdict}
 	if a.cfg.Dev {
@@ -47,7 +49,7 @@ func (a *Handler) decide(r *http.Request) verdict {
 		return granted
 	case a.cfg.Dev:
 		return wrongPeer
-	case a.sessions.of(r) != nil, a.key.matches(r.Header.Get("X-API-Key")):
+	case a.sessions.of(r) != nil, a.key.matches(api.KeyOf(r)):
 		return granted
 	case a.cfg.Password != nil:
 		return needsLogin
@@ -68,17 +70,17 @@ func (a *Handler) guard(next http.HandlerFunc) http.HandlerFunc {
 		case granted:
 			next(w, r)
 		case wrongPeer:
-			a.cfg.Refused(RefusedPeer)
+			a.cfg.Refused(r, RefusedPeer)
 			writeError(w, http.StatusForbidden, "in dev mode this is open to pages and programs of the same machine only")
 		case off:
-			a.cfg.Refused(RefusedKey)
+			a.cfg.Refused(r, RefusedKey)
 			writeError(w, http.StatusForbidden, "this is off: set api.key or admin.password_hash in the configuration")
 		case needsLogin:
-			a.cfg.Refused(RefusedKey)
+			a.cfg.Refused(r, RefusedKey)
 			w.Header().Set("WWW-Authenticate", "apikey")
 			writeError(w, http.StatusUnauthorized, "sign in, or give the API key in the header X-API-Key")
 		default:
-			a.cfg.Refused(RefusedKey)
+			a.cfg.Refused(r, RefusedKey)
 			w.Header().Set("WWW-Authenticate", "apikey")
 			writeError(w, http.StatusUnauthorized, "give the API key in the header X-API-Key")
 		}

@@ -59,6 +59,8 @@ func TestAccessWithKey(t *testing.T) {
 		{name: "the key from afar", peer: "192.0.2.7:4711", host: "push.example", header: map[string]string{"X-API-Key": "secret"}, want: granted},
 		{name: "a wrong key", header: map[string]string{"X-API-Key": "secreT"}, want: needsKey},
 		{name: "a longer key", header: map[string]string{"X-API-Key": "secrets"}, want: needsKey},
+		{name: "the key as a scheme", header: map[string]string{"Authorization": "apikey secret"}, want: granted},
+		{name: "a wrong key as a scheme", header: map[string]string{"Authorization": "apikey secreT"}, want: needsKey},
 	})
 }
 
@@ -80,7 +82,7 @@ func check(t *testing.T, cfg Config, askers []asker) {
 	for _, a := range askers {
 		t.Run(a.name, func(t *testing.T) {
 			var refused []Refusal
-			cfg.Refused = func(r Refusal) { refused = append(refused, r) }
+			cfg.Refused = func(_ *http.Request, why Refusal) { refused = append(refused, why) }
 			h := newHandler(cfg, &fakeHub{})
 			w := get(h, a.request("/admin/access"))
 			var reply struct {

@@ -26,9 +26,9 @@ type Config struct {
 	Client  func(*http.Request) netip.Prefix
 	Version string
 	App     string // whose channels are listed; "": channel.DefaultApp
-	// Refused is told of every request that was refused, to be counted; nil: nobody.
-	// It must not block.
-	Refused func(Refusal)
+	// Refused is told of every request that was refused, to be counted and audited;
+	// nil: nobody. It may wait for a disk, but not for a client.
+	Refused func(*http.Request, Refusal)
 }
 
 // Refusal says why a request was refused.
@@ -69,7 +69,7 @@ func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 		cfg.App = channel.DefaultApp
 	}
 	if cfg.Refused == nil {
-		cfg.Refused = func(Refusal) {}
+		cfg.Refused = func(*http.Request, Refusal) {}
 	}
 	if cfg.Client == nil {
 		cfg.Client = func(*http.Request) netip.Prefix { return netip.Prefix{} }

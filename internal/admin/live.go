@@ -46,7 +46,7 @@ func (a *Handler) live(w http.ResponseWriter, r *http.Request) {
 	case a.watchers <- struct{}{}:
 		defer func() { <-a.watchers }()
 	default:
-		a.cfg.Refused(RefusedWatchers)
+		a.cfg.Refused(r, RefusedWatchers)
 		w.Header().Set("Retry-After", "5")
 		writeError(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are watching already", MaxWatchers))
 		return

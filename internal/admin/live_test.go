@@ -113,7 +113,7 @@ func TestSlowListIsMadeLessOften(t *testing.T) {
 func TestWatchersAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := 0
-		h := newHandler(Config{Dev: true, Refused: func(r Refusal) {
+		h := newHandler(Config{Dev: true, Refused: func(_ *http.Request, r Refusal) {
 			if r == RefusedWatchers {
 				refused++
 			}

@@ -26,7 +26,7 @@ func (a *Handler) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); !sameSite(r) || media != "application/json" {
-		a.cfg.Refused(RefusedCSRF)
+		a.cfg.Refused(r, RefusedCSRF)
 		writeError(w, http.StatusForbidden, "a login is JSON and comes from the page itself")
 		return
 	}
@@ -40,7 +40,7 @@ func (a *Handler) login(w http.ResponseWriter, r *http.Request) {
 	}
 	from := a.cfg.Client(r)
 	if wait, ok := a.attempts.take(from); !ok {
-		a.cfg.Refused(RefusedGuess)
+		a.cfg.Refused(r, RefusedGuess)
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		writeError(w, http.StatusTooManyRequests, "too many wrong passwords from this address")
 		return
@@ -53,7 +53,7 @@ func (a *Handler) login(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusServiceUnavailable, "too many logins at once")
 	case !right:
 		a.attempts.wrong(from)
-		a.cfg.Refused(RefusedPassword)
+		a.cfg.Refused(r, RefusedPassword)
 		writeError(w, http.StatusUnauthorized, "this password is not right")
 	default:
 		a.attempts.forgive(from)
@@ -93,7 +93,7 @@ func changes(r *http.Request) bool { return r.Method != http.MethodGet && r.Meth
 // session's CSRF token besides.
 func (a *Handler) inSession(s *session, next http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
 	if changes(r) && !s.repeats(r) {
-		a.cfg.Refused(RefusedCSRF)
+		a.cfg.Refused(r, RefusedCSRF)
 		writeError(w, http.StatusForbidden, "the token in X-CSRF-Token is missing or wrong")
 		return
 	}

@@ -36,7 +36,7 @@ func newDesk(t *testing.T, change func(*Config)) *desk {
 			a := netip.MustParseAddrPort(r.RemoteAddr).Addr()
 			return netip.PrefixFrom(a, a.BitLen())
 		},
-		Refused: func(r Refusal) { d.refused = append(d.refused, r) },
+		Refused: func(_ *http.Request, why Refusal) { d.refused = append(d.refused, why) },
 	}
 	if change != nil {
 		change(&cfg)

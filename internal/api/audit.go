@@ -93,12 +93,7 @@ func outcome(err error) (audit.Outcome, string) {
 func (h *Handler) refusedKey(r *http.Request, f *fault) {
 	if h.auditor != nil {
 		h.auditor.Refuse(audit.Entry{
-			App: channel.DefaultApp, KeyID: audit.KeyID(keyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
+			App: channel.DefaultApp, KeyID: audit.KeyID(KeyOf(r)), Remote: r.RemoteAddr, Target: audit.Target{Method: strings.TrimPrefix(r.URL.Path, Prefix)},
 		}, f.message)
 	}
-}
-
-// keyOf is the key of a request, right or wrong; "": there is none.
-func keyOf(r *http.Request) string {
-	return givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
 }

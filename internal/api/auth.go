@@ -65,7 +65,13 @@ func (c *caller) may(asked tenant.Scope) *fault {
 // keyID names the caller's key in the audit log.
 func (c *caller) keyID() string { return audit.KeyID(c.secret) }
 
-// givenKey is the key that a request brings, in either header.
+// KeyOf is the API key that a request brings, right or wrong; "": there is none.
+// All that asks for one takes it by this, and names it so in the audit log.
+func KeyOf(r *http.Request) string {
+	return givenKey(r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+}
+
+// givenKey takes the values of the two headers.
 func givenKey(given, authorization string) string {
 	if given != "" {
 		return given

@@ -79,17 +79,21 @@ func (a *App) strictTransport(next http.Handler) http.Handler {
 // clientPrefix is whom wrong passwords are counted for.
 func clientPrefix(r *http.Request) netip.Prefix { return limit.Host(transport.ClientAddr(r)) }
 
-// refusedAdmin counts what the page refuses.
-func (a *App) refusedAdmin(why admin.Refusal) {
+// refusedAdmin counts what the page refuses, and writes down keys and passwords.
+func (a *App) refusedAdmin(r *http.Request, why admin.Refusal) {
 	reason := metrics.RefuseAPIKey
 	switch why {
 	case admin.RefusedPassword:
 		reason = metrics.RefuseAdminPassword
+		a.refusedPassword(r, "wrong password")
 	case admin.RefusedGuess:
 		reason = metrics.RefuseAdminGuess
+		a.refusedPassword(r, "too many wrong passwords from this address")
 	case admin.RefusedCSRF:
 		reason = metrics.RefuseCSRF
-	case admin.RefusedKey, admin.RefusedPeer, admin.RefusedWatchers:
+	case admin.RefusedKey:
+		a.refusedKey(r)
+	case admin.RefusedPeer, admin.RefusedWatchers:
 	}
 	a.metrics.Refused.Of(reason).Inc()
 }

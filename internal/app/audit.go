@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 
+	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/audit"
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -31,7 +32,15 @@ func (a *App) auditor() audit.Auditor {
 
 // refusedKey writes down a key that did not open what is beside the API.
 func (a *App) refusedKey(r *http.Request) {
-	a.audit.Refuse(audit.Entry{
-		App: channel.DefaultApp, KeyID: audit.KeyID(r.Header.Get("X-API-Key")), Remote: r.RemoteAddr, Target: audit.Target{Method: r.URL.Path},
-	}, "missing or wrong API key")
+	a.audit.Refuse(a.refusedFrom(r, audit.KeyRefused, audit.KeyID(api.KeyOf(r))), "missing or wrong API key")
+}
+
+// refusedPassword writes down that a password did not open the page. Nothing names
+// the password: a digest of one that is nearly right would help who guesses on.
+func (a *App) refusedPassword(r *http.Request, problem string) {
+	a.audit.Refuse(a.refusedFrom(r, audit.PasswordRefused, ""), problem)
+}
+
+func (a *App) refusedFrom(r *http.Request, action, keyID string) audit.Entry {
+	return audit.Entry{Action: action, App: channel.DefaultApp, KeyID: keyID, Remote: r.RemoteAddr, Target: audit.Target{Method: r.URL.Path}}
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/egress"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/protocol/pusher"
 	"github.com/fanfare-push/fanfare/internal/webhook"
@@ -15,12 +15,9 @@ import (
 // webhooks makes what tells a backend of events; nil: there is nobody to tell.
 func (a *App) webhooks() (*webhook.Dispatcher, error) {
 	c := a.cfg.Webhook
-	var transport http.RoundTripper
-	switch authorities, err := trusting(c.CAFile); {
-	case err != nil:
+	authorities, err := trusting(c.CAFile)
+	if err != nil {
 		return nil, fmt.Errorf("webhook.ca_file: %w", err)
-	case authorities != nil:
-		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: authorities, ForceAttemptHTTP2: true}
 	}
 	if len(c.URLs) == 0 {
 		return nil, nil
@@ -30,7 +27,7 @@ func (a *App) webhooks() (*webhook.Dispatcher, error) {
 		URLs: c.URLs, Events: c.Events, Log: a.engine, Logger: a.log, Metrics: a.metrics,
 		Subscribers: func(ch channel.ID) int { return a.hub.Subscribers(ch) },
 		Debounce:    c.Debounce, Timeout: c.Timeout, RetryFor: c.RetryFor, MaxQueue: c.MaxQueue,
-		Transport: transport,
+		Transport: egress.New(egress.Config{Trusted: c.TrustedHosts, TLS: authorities}).Transport,
 	}), nil
 }
 

@@ -21,7 +21,7 @@ func TestWebhooksOutlastAnHour(t *testing.T) {
 func TestWebhookEventsAreSettings(t *testing.T) {
 	load := func(events string) error {
 		_, err := config.Load(config.Sources{Env: []string{
-			"FANFARE_APP_KEY=k", "FANFARE_APP_SECRET=s", "FANFARE_WEBHOOK_URLS=http://backend.example/", "FANFARE_WEBHOOK_EVENTS=" + events,
+			"FANFARE_APP_KEY=k", "FANFARE_APP_SECRET=s", "FANFARE_WEBHOOK_URLS=https://backend.example/", "FANFARE_WEBHOOK_EVENTS=" + events,
 		}})
 		return err
 	}

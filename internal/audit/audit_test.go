@@ -286,7 +286,12 @@ func TestRefusedKeysAreLimited(t *testing.T) {
 	}
 	b.now = b.now.Add(RefusedWindow)
 	b.Refuse(Entry{}, "wrong API key")
+	b.Refuse(Entry{Action: PasswordRefused}, "wrong password")
 	got := lines(t, b.path)
+	if last := got[len(got)-1]; last.Action != PasswordRefused {
+		t.Errorf("%+v", last)
+	}
+	got = got[:len(got)-1]
 	if last := got[len(got)-1]; len(got) != MaxRefused+1 || last.Suppressed != 5 || last.Action != KeyRefused || last.Outcome != Refused {
 		t.Errorf("%+v", got[len(got)-1])
 	}

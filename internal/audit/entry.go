@@ -32,9 +32,10 @@ type Target struct {
 
 // Actions that are no methods of the API.
 const (
-	KeyRefused = "key_refused" // a key was missing or wrong
-	Opened     = "log_opened"  // the file was opened, at the start or for SIGHUP
-	Reload     = "reload"      // SIGHUP: files of settings were read again
+	KeyRefused      = "key_refused"      // a key or a signature was missing or wrong
+	PasswordRefused = "password_refused" // of the page
+	Opened          = "log_opened"       // the file was opened, at the start or for SIGHUP
+	Reload          = "reload"           // SIGHUP: files of settings were read again
 )
 
 // Outcome is how an action ended.
@@ -74,7 +75,7 @@ type line struct {
 	Detail     string  `json:"detail,omitempty"`
 	Outcome    Outcome `json:"outcome"`
 	Error      string  `json:"error,omitempty"`
-	Suppressed uint64  `json:"suppressed,omitempty"` // refused keys that were not written down before this one
+	Suppressed uint64  `json:"suppressed,omitempty"` // refusals that were not written down before this one
 }
 
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
@@ -130,7 +131,8 @@ type Auditor interface {
 	// Begin is told before it is done. Its error refuses the call; otherwise done
 	// is told how it ended, once.
 	Begin(e Entry) (done func(o Outcome, problem string), err error)
-	// Refuse is told of a key or a signature that was missing or wrong.
+	// Refuse is told of what was missing or wrong: a key or a signature, or what else
+	// e.Action says.
 	Refuse(e Entry, problem string)
 }
 

@@ -23,14 +23,14 @@ type Config struct {
 	Required bool
 	Logger   *slog.Logger
 	// Written and Lost are told of every line that was, or could not be, written;
-	// Suppressed of every refused key beyond MaxRefused. nil: nobody is. They must
+	// Suppressed of every refusal beyond MaxRefused. nil: nobody is. They must
 	// not block.
 	Written, Lost, Suppressed func()
 	Now                       func() time.Time // nil: time.Now
 }
 
-// Refused keys are written down up to MaxRefused in each RefusedWindow: who tries
-// keys must not be able to fill the disk.
+// Refused keys and passwords are written down up to MaxRefused in each
+// RefusedWindow: who tries them must not be able to fill the disk.
 const (
 	MaxRefused    = 10
 	RefusedWindow = time.Minute
@@ -148,14 +148,15 @@ func (l *Log) Begin(e Entry) (done func(o Outcome, problem string), err error) {
 	}, nil
 }
 
-// Refuse writes down that a key was missing or wrong, unless that happens too
-// often.
+// Refuse implements Auditor; what happens too often is not written down.
 func (l *Log) Refuse(e Entry, problem string) {
 	if l == nil {
 		return
 	}
 	now := l.cfg.Now()
-	e.Action = KeyRefused
+	if e.Action == "" {
+		e.Action = KeyRefused
+	}
 	out := e.line(rand.Text(), now, Refused, problem)
 	l.mu.Lock()
 	defer l.mu.Unlock()

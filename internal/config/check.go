@@ -51,7 +51,8 @@ func (c *Config) check() error {
 		add(err == nil, "tokens.jwks_url: %w; a host inside your network is named in tokens.jwks_trusted_hosts", err)
 	}
 	for _, target := range c.Webhook.URLs {
-		add(isWebURL(target), "webhook.urls: %q is none, it must begin with http:// or https://", target)
+		err := egress.Check(withoutUser(target), c.Webhook.TrustedHosts)
+		add(err == nil, "webhook.urls: %w; a host inside your network is named in webhook.trusted_hosts", err)
 	}
 	for _, event := range c.Webhook.Events {
 		add(slices.Contains(webhookEvents, event), "webhook.events: %q is none, there are %s", event, strings.Join(webhookEvents, ", "))
@@ -79,9 +80,14 @@ func isPathSegment(s string) bool {
 	return strings.Trim(s, "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
-func isWebURL(s string) bool {
+// withoutUser is a URL without the name and password in it, which webhooks may have.
+func withoutUser(s string) string {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	if err != nil {
+		return s
+	}
+	u.User = nil
+	return u.String()
 }
 
 // inRange checks a value against the tag allow.

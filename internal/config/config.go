@@ -85,13 +85,14 @@ type Pusher struct {
 // Webhook are the settings of the calls that tell a backend what happened, in
 // Pusher's form and signed with app.key and app.secret.
 type Webhook struct {
-	URLs     []string      `koanf:"urls"`                           // who is called; empty: nobody
-	CAFile   string        `koanf:"ca_file"`                        // authorities, PEM, that those called over https are verified by; empty: the system's
-	Events   []string      `koanf:"events"`                         // what is told: Pusher's `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; and `connected`, `disconnected`, `subscribed`, `unsubscribed`, `published`; empty: Pusher's
-	Debounce time.Duration `koanf:"debounce" allow:"0s..1m"`        // how long a channel must stay vacated, or a member away, before it is told; one that is back sooner is not told of at all
-	Timeout  time.Duration `koanf:"timeout" allow:"100ms..1m"`      // of one call
-	RetryFor time.Duration `koanf:"retry_for" allow:"0s..24h"`      // how long a call that fails is tried again, with growing delays; then its events become dead letters
-	MaxQueue int           `koanf:"max_queue" allow:"100..1000000"` // events that are kept to be told; beyond it the oldest are dropped
+	URLs         []string      `koanf:"urls"`                           // who is called; https, or a host of `webhook.trusted_hosts`; empty: nobody
+	TrustedHosts []string      `koanf:"trusted_hosts"`                  // hosts that may have a private address, and may be called without TLS, such as `localhost`
+	CAFile       string        `koanf:"ca_file"`                        // authorities, PEM, that those called over https are verified by; empty: the system's
+	Events       []string      `koanf:"events"`                         // what is told: Pusher's `channel_occupied`, `channel_vacated`, `member_added`, `member_removed`, `client_event`, `cache_miss`, `subscription_count`; and `connected`, `disconnected`, `subscribed`, `unsubscribed`, `published`; empty: Pusher's
+	Debounce     time.Duration `koanf:"debounce" allow:"0s..1m"`        // how long a channel must stay vacated, or a member away, before it is told; one that is back sooner is not told of at all
+	Timeout      time.Duration `koanf:"timeout" allow:"100ms..1m"`      // of one call
+	RetryFor     time.Duration `koanf:"retry_for" allow:"0s..24h"`      // how long a call that fails is tried again, with growing delays; then its events become dead letters
+	MaxQueue     int           `koanf:"max_queue" allow:"100..1000000"` // events that are kept to be told; beyond it the oldest are dropped
 }
 
 // Client are the settings of client connections.

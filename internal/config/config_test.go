@@ -341,6 +341,35 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// Webhooks go to the internet, over TLS, but for hosts that are named.
+func TestWebhookAddresses(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://backend.example.org/":           "",
+		"https://ann:hush@backend.example.org/":  "",
+		"http://10.0.0.1:3000/":                  "",
+		"http://ann:hush@10.0.0.1/":              "",
+		"http://backend.example.org/":            "must be https",
+		"http://ann:hush@10.0.0.2/":              "must be https",
+		"https://10.0.0.2/":                      "not public",
+		"https://[::ffff:10.0.0.1]/":             "not public",
+		"https://[fd00::1]/":                     "not public",
+		"https://169.254.169.254/latest/":        "not public",
+		"ftp://backend.example.org/":             "not a URL",
+		"backend":                                "not a URL",
+		"https://ann:hush@backend.example.org:x": "not a URL",
+	} {
+		_, err := Load(Sources{Env: []string{"FANFARE_APP_KEY=k", "FANFARE_APP_SECRET=s", "FANFARE_WEBHOOK_TRUSTED_HOSTS=10.0.0.1", "FANFARE_WEBHOOK_URLS=" + url}})
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", url, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "webhook.trusted_hosts")):
+			t.Errorf("%s: %v, want %q", url, err, want)
+		case err != nil && strings.Contains(err.Error(), "hush"):
+			t.Errorf("%s: the error shows a password: %v", url, err)
+		}
+	}
+}
+
 func FuzzYAML(f *testing.F) {
 	f.Add("listen: :8000\nclient: {ping_interval: 1s}\n")
 	f.Add("channel: {namespaces: [{name: chat, history_size: 1}, 7, {1: 2}]}")

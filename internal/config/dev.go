@@ -17,10 +17,14 @@ func devDefault() Config {
 	c.API.Key, c.App.ID, c.App.Key, c.App.Secret = devKey, devKey, devKey, devKey
 	c.Pusher.ClientEvents, c.Pusher.SubscriptionCount = true, true
 	c.Client.AllowAnonymous = true
+	c.Hooks.TrustedHosts, c.Webhook.TrustedHosts = devHosts(), devHosts()
 	c.Limits = Limits{Burst: c.Limits.Burst}
 	c.Channel.WithoutNamespace = devOptions()
 	return c
 }
+
+// devHosts are where a backend that is being written is found.
+func devHosts() []string { return []string{"localhost", "127.0.0.1", "::1"} }
 
 // devOptions are where the options of every namespace start in dev mode.
 func devOptions() channel.Options {

@@ -45,8 +45,9 @@ func nobodySubscribes(c *config.Config, add report) {
 	}
 	eachNamespace(c, func(setting, name string, o *channel.Options) {
 		open := o.AllowSubscribeForClient && o.AllowSubscribeForAnonymous && c.Client.AllowAnonymous
-		if name != "" && !open {
-			add(Warning, setting, "nobody may subscribe: there is no key for tokens, and the namespace is not open to anonymous clients",
+		hooked := c.Hooks.ConnectURL != "" // which may name users, and subscribe them
+		if name != "" && !open && !hooked {
+			add(Warning, setting, "nobody may subscribe: there is no key for tokens and no connect hook, and the namespace is not open to anonymous clients",
 				"set app.secret, or allow_subscribe_for_client, allow_subscribe_for_anonymous and client.allow_anonymous")
 		}
 	})

@@ -73,17 +73,25 @@ func Count(found []Finding, s Severity) (n int) {
 	return n
 }
 
-// Write tells findings to a person. What comes from the settings may hold what a
-// terminal would obey, and is told without.
+// Write tells findings to a person, and how many there are.
 func Write(w io.Writer, found []Finding) error {
+	if err := List(w, found); err != nil {
+		return err
+	}
+	end := "nothing is unsafe or odd in these settings"
+	if len(found) > 0 {
+		end = fmt.Sprintf("%s, %s, %s", number(found, Error), number(found, Warning), number(found, Note))
+	}
+	_, err := fmt.Fprintln(w, end)
+	return err
+}
+
+// List tells findings alone. What comes from the settings may hold what a terminal
+// would obey, and is told without.
+func List(w io.Writer, found []Finding) error {
 	var b strings.Builder
 	for _, f := range found {
 		fmt.Fprintf(&b, "%-8s %s: %s\n         → %s\n", f.Severity, f.Setting, f.Why, f.Do)
-	}
-	if len(found) == 0 {
-		b.WriteString("nothing is unsafe or odd in these settings\n")
-	} else {
-		fmt.Fprintf(&b, "%s, %s, %s\n", number(found, Error), number(found, Warning), number(found, Note))
 	}
 	_, err := io.WriteString(w, printable(b.String()))
 	return err

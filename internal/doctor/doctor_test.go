@@ -61,6 +61,13 @@ func namespace(options string) string {
 	return good + "channel: {namespaces: [{name: chat, " + options + "}]}\n"
 }
 
+// hooks and webhook end with a line break, so that more can follow.
+func hooks(settings string) string { return good + "hooks: {" + settings + "}\n" }
+
+func webhook(settings string) string {
+	return "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['https://backend.example.org/'], " + settings + "}\n"
+}
+
 func secrets(app, api string) string {
 	return "app: {secret: '" + app + "'}\napi: {key: '" + api + "'}\n"
 }
@@ -93,11 +100,13 @@ var cases = []struct {
 	{"secret_shared", good + "tokens: {previous_secret: " + drawn + "}", nil, Error, "app.secret"},
 	{"secret_shared", "app: {key: " + drawn + ", secret: " + drawn + "}", nil, Error, "app.secret"},
 	{"secret_shared", good + "tokens: {previous_secret: " + drawnThird + "}", nil, "", ""},
+	{"secret_shared", hooks("secret: " + drawnToo), nil, Error, "api.key"},
 	{"secret_shared", secrets("", ""), nil, "", ""},
 
 	{"token_keys", secrets("", drawn), nil, Warning, "app.secret"},
 	{"token_keys", secrets("", drawn) + "client: {allow_anonymous: true}", nil, "", ""},
 	{"token_keys", jwks, nil, "", ""},
+	{"token_keys", "hooks: {connect_url: 'https://backend.example.org/'}", nil, "", ""},
 
 	{"token_keys_two_kinds", jwks + "app: {secret: " + drawn + "}", nil, Note, "tokens"},
 	{"token_keys_two_kinds", good + "tokens: {public_keys: [a.pem]}", nil, Note, "tokens"},
@@ -125,6 +134,7 @@ var cases = []struct {
 	{"no_tls", good + "listen: 10.0.0.1:8000", nil, Warning, "listen"},
 	{"no_tls", good + "listen: '[::1]:8000'", nil, "", ""},
 	{"no_tls", good + "listen: :8000\ntls: {cert_file: a, key_file: b}", nil, "", ""},
+	{"no_tls", good + "listen: :443\ntls: {acme_hosts: [push.example.org], acme_cache_dir: d}", nil, "", ""},
 
 	{"origin_wildcard", good + "client: {allowed_origins: ['*']}", nil, Warning, "client.allowed_origins"},
 	{"origin_wildcard", good + "client: {allowed_origins: ['https://*']}", nil, Warning, "client.allowed_origins"},
@@ -133,11 +143,52 @@ var cases = []struct {
 	{"origin_plain", good + "client: {allowed_origins: ['http://*.example.org']}", nil, Warning, "client.allowed_origins"},
 	{"origin_plain", good + "client: {allowed_origins: ['http://localhost:3000']}", nil, "", ""},
 
-	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://user:pass@backend.example.org/']}", nil, Warning, "webhook.urls"},
-	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://localhost:3000/']}", nil, "", ""},
+	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://user:pass@backend.example.org/'], trusted_hosts: [backend.example.org]}", nil, Warning, "webhook.urls"},
+	{"webhook_plain", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['http://localhost:3000/'], trusted_hosts: [localhost]}", nil, "", ""},
 
-	{"webhook_inside", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['https://[::ffff:10.0.0.1]/']}", nil, Note, "webhook.urls"},
-	{"webhook_inside", "app: {key: k, secret: " + drawn + "}\nwebhook: {urls: ['https://backend.example.org/']}", nil, "", ""},
+	{"api_public", good + "listen: 8.8.8.8:443", nil, Warning, "internal.listen"},
+	{"api_public", good + "listen: :443", nil, Note, "internal.listen"},
+	{"api_public", good + "listen: :443\ninternal: {listen: 127.0.0.1:8001}", nil, "", ""},
+	{"api_public", "app: {secret: " + drawn + "}\nlisten: :443", nil, "", ""},
+	{"api_public", good + "listen: 10.0.0.1:443", nil, "", ""},
+
+	{"internal_no_tls", good + "internal: {listen: 8.8.8.8:8001}", nil, Error, "internal.listen"},
+	{"internal_no_tls", good + "internal: {listen: 10.0.0.5:8001}", nil, Warning, "internal.listen"},
+	{"internal_no_tls", good + "internal: {listen: '[::]:8001', cert_file: c, key_file: k}", nil, Warning, "internal.listen"},
+	{"internal_no_tls", good + "internal: {listen: ':8001', cert_file: c, key_file: k, client_ca_file: a}", nil, "", ""},
+	{"internal_no_tls", good + "internal: {listen: 10.0.0.5:8001, cert_file: c, key_file: k}", nil, "", ""},
+	{"internal_no_tls", good + "internal: {listen: 127.0.0.1:8001}", nil, "", ""},
+
+	{"hook_unsigned", hooks("connect_url: 'https://backend.example.org/'"), nil, Warning, "hooks.secret"},
+	{"hook_unsigned", hooks("connect_url: 'http://127.0.0.1:3000/', trusted_hosts: [127.0.0.1]"), nil, "", ""},
+	{"hook_unsigned", hooks("connect_url: 'https://backend.example.org/', secret: " + drawnThird), nil, "", ""},
+
+	{"hook_plain", hooks("rpc_url: 'http://backend.internal/', trusted_hosts: [backend.internal], secret: " + drawnThird), nil, Warning, "hooks.rpc_url"},
+	{"hook_plain", hooks("rpc_url: 'http://[::1]:3000/', trusted_hosts: ['::1']"), nil, "", ""},
+	{"hook_plain", hooks("rpc_url: 'https://backend.example.org/'"), nil, "", ""},
+
+	{"hook_slow", hooks("rpc_url: 'https://backend.example.org/', rpc_timeout: 5001ms"), nil, Warning, "hooks.rpc_timeout"},
+	{"hook_slow", hooks("rpc_url: 'https://backend.example.org/', rpc_timeout: 5s, refresh_url: 'https://backend.example.org/', refresh_timeout: 20s"), nil, "", ""},
+	{"hook_slow", hooks("rpc_timeout: 30s"), nil, "", ""},
+
+	{"hook_unused", hooks("subscribe_url: 'https://backend.example.org/'"), nil, Warning, "hooks.subscribe_url"},
+	{"hook_unused", hooks("publish_url: 'https://backend.example.org/'"), nil, Warning, "hooks.publish_url"},
+	{"hook_unused", hooks("sub_refresh_url: 'https://backend.example.org/'"), nil, Warning, "hooks.sub_refresh_url"},
+	{"hook_unused", hooks("subscribe_url: 'https://backend.example.org/'") + "channel: {without_namespace: {subscribe_proxy_enabled: true}}", nil, "", ""},
+	{"hook_unused", hooks("connect_url: 'https://backend.example.org/'"), nil, "", ""},
+
+	{"hook_cookies", hooks("connect_url: 'https://backend.example.org/', headers: [cookie]") + "client: {allowed_origins: ['*']}", nil, Error, "client.allowed_origins"},
+	{"hook_cookies", hooks("connect_url: 'https://backend.example.org/', headers: [Authorization]") + "client: {allowed_origins: ['*']}", nil, "", ""},
+	{"hook_cookies", hooks("connect_url: 'https://backend.example.org/', headers: [Cookie]") + "client: {allowed_origins: ['https://*.example.org']}", nil, "", ""},
+
+	{"webhook_not_repeated", webhook("retry_for: 9s"), nil, Warning, "webhook.retry_for"},
+	{"webhook_not_repeated", webhook("retry_for: 10s"), nil, "", ""},
+	{"webhook_not_repeated", good + "webhook: {retry_for: 0}", nil, "", ""},
+
+	{"webhook_of_nothing", webhook("events: [client_event]"), nil, Note, "webhook.events"},
+	{"webhook_of_nothing", webhook("events: [subscription_count]") + "pusher: {client_events: true}", nil, Note, "webhook.events"},
+	{"webhook_of_nothing", webhook("events: [client_event, subscription_count]") + "pusher: {client_events: true, subscription_count: true}", nil, "", ""},
+	{"webhook_of_nothing", webhook("timeout: 1s"), nil, "", ""},
 
 	{"anonymous", good + "client: {allow_anonymous: true}", nil, Warning, "client.allow_anonymous"},
 	{"anonymous", good, nil, "", ""},
@@ -156,6 +207,7 @@ var cases = []struct {
 		nil, "", "",
 	},
 	{"nobody_subscribes", namespace("presence: true"), nil, "", ""},
+	{"nobody_subscribes", "hooks: {connect_url: 'https://backend.example.org/'}\nchannel: {namespaces: [{name: chat, allow_subscribe_for_client: true}]}", nil, "", ""},
 
 	{"regex_everything", namespace("channel_regex: '^.*$'"), nil, Note, "channel.namespaces[chat].channel_regex"},
 	{"regex_everything", namespace("channel_regex: 'x*'"), nil, Note, "channel.namespaces[chat].channel_regex"},
@@ -193,6 +245,17 @@ var cases = []struct {
 	{"limit_off", good + "shutdown_timeout: 0", nil, Note, "shutdown_timeout"},
 	{"limit_off", good, nil, "", ""},
 
+	{"limit_by_address", good + "listen: 8.8.8.8:443", nil, Warning, "limits.connections_per_ip"},
+	{"limit_by_address", good + "listen: 0.0.0.0:443", nil, Note, "limits.connections_per_ip"},
+	{"limit_by_address", good + "limits: {connects_per_ip: 20}", nil, Warning, "client.trusted_proxies"},
+	{"limit_by_address", good + "client: {trusted_proxies: [127.0.0.1]}\nlimits: {connects_per_ip: 20}", nil, "", ""},
+	{"limit_by_address", good + "listen: :443\nlimits: {connections_per_ip: 1000}", nil, "", ""},
+	{"limit_by_address", good + "listen: :443\nclient: {trusted_proxies: [10.0.0.1]}", nil, "", ""},
+	{"limit_by_address", good, nil, "", ""},
+
+	{"limit_burst", good + "limits: {burst: 61s}", nil, Warning, "limits.burst"},
+	{"limit_burst", good + "limits: {burst: 60s}", nil, "", ""},
+
 	{"connect_timeout", good + "client: {connect_timeout: 31s}", nil, Warning, "client.connect_timeout"},
 	{"connect_timeout", good + "client: {connect_timeout: 30s}", nil, "", ""},
 
@@ -210,6 +273,8 @@ var cases = []struct {
 	{"data_dir_volatile", namespace(history), fakeMachine{}, "", ""},
 
 	{"key_file_open", good + "tls: {cert_file: c, key_file: k}", fakeMachine{modes: map[string]fs.FileMode{"c": 0o644, "k": 0o644}}, Error, "tls.key_file"},
+	{"key_file_open", good + "internal: {listen: 127.0.0.1:1, cert_file: c, key_file: k}", fakeMachine{modes: map[string]fs.FileMode{"k": 0o644}}, Error, "internal.key_file"},
+	{"key_file_open", good + "admin: {password_file: p}", fakeMachine{modes: map[string]fs.FileMode{"p": 0o644}}, Error, "admin.password_file"},
 	{"key_file_open", good + "tokens: {secret_files: ['2026=s']}", fakeMachine{modes: map[string]fs.FileMode{"s": 0o604}}, Error, "tokens.secret_files"},
 	{"key_file_open", good + "tls: {cert_file: c, key_file: k}", fakeMachine{modes: map[string]fs.FileMode{"c": 0o644, "k": 0o640}}, "", ""},
 
@@ -279,7 +344,7 @@ func TestWorstComesFirst(t *testing.T) {
 	if err := Write(&b, found); err != nil {
 		t.Fatal(err)
 	}
-	if text := b.String(); strings.Contains(text, "s3cret") || !strings.HasSuffix(text, "2 errors, 2 warnings, 2 notes\n") {
+	if text := b.String(); strings.Contains(text, "s3cret") || !strings.HasSuffix(text, "2 errors, 2 warnings, 3 notes\n") {
 		t.Error(text)
 	}
 }

@@ -61,6 +61,34 @@ func missingLimits(c *config.Config, add report) {
 	}
 }
 
+// addressLimits looks for limits by address that are not there, and for those that
+// all clients share because a proxy is the only address there is.
+func addressLimits(c *config.Config, add report) {
+	limited := c.Limits.ConnectionsPerIP > 0 || c.Limits.ConnectsPerIP > 0
+	proxied := len(c.Client.TrustedProxies) > 0
+	switch at := reachOf(c.Listen); {
+	case limited && !proxied && at == fromHere:
+		add(Warning, "client.trusted_proxies", "is empty, and clients of this address come through a proxy: the limits by address (limits.…_per_ip) count all of them as one",
+			"name the proxy, and have it pass the clients' addresses on")
+	case !limited && !proxied && at == fromInternet:
+		add(Warning, "limits.connections_per_ip", "is off, as limits.connects_per_ip is: one address can take every place, and come again as fast as it likes", perAddress)
+	case !limited && !proxied && at == fromAnywhere:
+		add(Note, "limits.connections_per_ip", "is off, as limits.connects_per_ip is: one address can take every place, and come again as fast as it likes", perAddress)
+	}
+}
+
+// perAddress is what to do where there is no limit by address.
+const perAddress = "behind a proxy name it in client.trusted_proxies; then set both, such as to 1000 and 20 (docs/limits.md)"
+
+// usualBurst is the longest limits.burst that is not unusual.
+const usualBurst = time.Minute
+
+func longBurst(c *config.Config, add report) {
+	if c.Limits.Burst > usualBurst {
+		add(Warning, "limits.burst", fmt.Sprintf("is %s: who was quiet for so long may do all of it at once, at every rate", c.Limits.Burst), "5s to 30s lets clients catch up, and not more")
+	}
+}
+
 // patience is how long clients are waited for that say nothing.
 const patience = 30 * time.Second
 

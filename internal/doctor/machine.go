@@ -71,8 +71,14 @@ func openKeyFiles(c *config.Config, m Machine, add report) {
 			add(Error, setting, fmt.Sprintf("everybody on the machine can read or change %q (mode %#o)", path, mode.Perm()), "chmod 600, and make a new key: this one may be known")
 		}
 	}
-	if c.TLS.KeyFile != "" {
-		check("tls.key_file", c.TLS.KeyFile)
+	for _, file := range []struct{ setting, path string }{
+		{"tls.key_file", c.TLS.KeyFile},
+		{"internal.key_file", c.Internal.KeyFile},
+		{"admin.password_file", c.Admin.PasswordFile},
+	} {
+		if file.path != "" {
+			check(file.setting, file.path)
+		}
 	}
 	for _, entry := range c.Tokens.SecretFiles {
 		path := entry

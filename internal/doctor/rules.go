@@ -32,7 +32,16 @@ var rules = []rule{
 	{name: "origin_wildcard", find: wildcardOrigins},
 	{name: "origin_plain", find: plainOrigins},
 	{name: "webhook_plain", find: plainWebhooks},
-	{name: "webhook_inside", find: webhooksInside},
+	{name: "api_public", find: apiInPublic},
+	{name: "internal_no_tls", find: internalNoTLS},
+
+	{name: "hook_unsigned", find: unsignedHooks},
+	{name: "hook_plain", find: plainHooks},
+	{name: "hook_slow", find: slowHooks},
+	{name: "hook_unused", find: unusedHooks},
+	{name: "hook_cookies", find: cookiesFromEverywhere},
+	{name: "webhook_not_repeated", find: webhookNotRepeated},
+	{name: "webhook_of_nothing", find: webhookOfNothing},
 
 	{name: "anonymous", find: anonymousClients},
 	{name: "anonymous_publish", find: anonymousPublish},
@@ -46,6 +55,8 @@ var rules = []rule{
 
 	{name: "limit_large", find: largeLimits},
 	{name: "limit_off", find: missingLimits},
+	{name: "limit_by_address", find: addressLimits},
+	{name: "limit_burst", find: longBurst},
 	{name: "connect_timeout", find: longConnectTimeout},
 	{name: "log_debug", find: debugLog},
 

@@ -34,6 +34,7 @@ func secretsOf(c *config.Config) []secret {
 		{"app.secret", c.App.Secret},
 		{"tokens.previous_secret", c.Tokens.PreviousSecret},
 		{"api.key", c.API.Key},
+		{"hooks.secret", c.Hooks.Secret},
 	}
 }
 
@@ -101,9 +102,9 @@ func hasPublished(c *config.Config) bool {
 }
 
 func tokenKeys(c *config.Config, add report) {
-	if !hasSymmetric(c) && !hasPublished(c) && !c.Client.AllowAnonymous {
-		add(Warning, "app.secret", "nothing verifies a token and anonymous clients are not allowed: no client can connect",
-			"set app.secret, tokens.public_keys or tokens.jwks_url")
+	if !hasSymmetric(c) && !hasPublished(c) && !c.Client.AllowAnonymous && c.Hooks.ConnectURL == "" {
+		add(Warning, "app.secret", "nothing verifies a token, anonymous clients are not allowed and no connect hook is asked: no client can connect",
+			"set app.secret, tokens.public_keys, tokens.jwks_url or hooks.connect_url")
 	}
 }
 

@@ -7,7 +7,7 @@ type AuditResult string
 const (
 	AuditWritten    AuditResult = "written"
 	AuditLost       AuditResult = "lost"       // it could not be written; the server's log has it
-	AuditSuppressed AuditResult = "suppressed" // refused keys beyond those that are written down in a minute
+	AuditSuppressed AuditResult = "suppressed" // refused keys and passwords beyond those that are written down in a minute
 )
 
 func allAuditResults() []AuditResult {

@@ -36,7 +36,9 @@ const (
 type sender struct {
 	d      *Dispatcher
 	url    string
-	name   string // url without a password
+	target string        // url without user
+	user   *url.Userinfo // nil: the receiver asks for none
+	name   string        // url without a password
 	log    *slog.Logger
 	client *http.Client
 	more   chan struct{} // there may be something in the queue
@@ -45,12 +47,15 @@ type sender struct {
 }
 
 func newSender(d *Dispatcher, target string, at engine.Position) *sender {
-	name := target
+	name, plain := target, target
+	var user *url.Userinfo
 	if u, err := url.Parse(target); err == nil {
-		name = u.Redacted()
+		name, user = u.Redacted(), u.User
+		u.User = nil
+		plain = u.String()
 	}
 	return &sender{
-		d: d, url: target, name: name, log: d.log.With("url", name), more: make(chan struct{}, 1), at: at,
+		d: d, url: target, target: plain, user: user, name: name, log: d.log.With("url", name), more: make(chan struct{}, 1), at: at,
 		client: &http.Client{
 			Transport: d.cfg.Transport, Timeout: d.cfg.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -150,9 +155,13 @@ func (s *sender) call(ctx context.Context, pubs []*engine.Publication, end engin
 		body = append(body, pub.Data...)
 	}
 	body = append(body, "]}"...)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.target, bytes.NewReader(body))
 	if err != nil {
 		return err
+	}
+	if s.user != nil {
+		password, _ := s.user.Password()
+		req.SetBasicAuth(s.user.Username(), password)
 	}
 	mac := hmac.New(sha256.New, []byte(s.d.cfg.Secret))
 	mac.Write(body)

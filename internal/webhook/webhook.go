@@ -81,7 +81,7 @@ type Config struct {
 	Subscribers func(channel.ID) int // how many a channel has now
 	Logger      *slog.Logger
 	Metrics     *metrics.Metrics
-	Transport   http.RoundTripper // nil: http.DefaultTransport
+	Transport   http.RoundTripper // see egress; nil: http.DefaultTransport, which goes anywhere
 
 	Debounce time.Duration // how long a channel or a user must be gone to be told of
 	Timeout  time.Duration // of one call

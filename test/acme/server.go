@@ -27,7 +27,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Server is an authority. Its own certificate is for one day, those of others for sixty.
+// Server is an authority. Its own certificate is for one day, those of others for
+// sixty, but for the first where Ending is called.
 type Server struct {
 	http   *httptest.Server
 	root   *x509.Certificate
@@ -41,7 +42,8 @@ type Server struct {
 	nonces  map[string]bool
 	account *jose.JSONWebKey
 	orders  []*order
-	fault   error // of the last proof that was none
+	fault   error         // of the last proof that was none
+	ending  time.Duration // of the first certificate; 0: as of all
 }
 
 // order is one certificate on its way.
@@ -98,6 +100,24 @@ func (s *Server) Root() *x509.Certificate { return s.root }
 // Find says where hosts are found, host:port, in the place of port 443 and a name
 // server. Proofs wait for it. It is called once.
 func (s *Server) Find(addr string) { s.target <- addr }
+
+// Ending has the first certificate be an old one, which ends after so long. It is
+// called before anything is asked for.
+func (s *Server) Ending(left time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = left
+}
+
+// validityLocked is from when until when the certificate of an order is valid.
+func (s *Server) validityLocked(o *order) (notBefore, notAfter time.Time) {
+	const whole = 60 * 24 * time.Hour
+	notAfter = time.Now().Add(whole - time.Hour)
+	if o.thereof == 0 && s.ending > 0 {
+		notAfter = time.Now().Add(s.ending)
+	}
+	return notAfter.Add(-whole), notAfter
+}
 
 // Orders is how many certificates were asked for, and why the last proof failed.
 func (s *Server) Orders() (n int, fault error) {
@@ -333,8 +353,9 @@ func (s *Server) finalize(w http.ResponseWriter, r *http.Request, payload []byte
 	if o.status != "ready" || csr.CheckSignature() != nil || len(csr.DNSNames) != 1 || csr.DNSNames[0] != o.host {
 		return fmt.Errorf("no certificate for %v in an order that is %s", csr.DNSNames, o.status)
 	}
+	notBefore, notAfter := s.validityLocked(o)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(int64(o.thereof) + 2), DNSNames: csr.DNSNames, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(60 * 24 * time.Hour),
+		SerialNumber: big.NewInt(int64(o.thereof) + 2), DNSNames: csr.DNSNames, NotBefore: notBefore, NotAfter: notAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, s.root, csr.PublicKey, s.key)

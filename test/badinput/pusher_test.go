@@ -146,6 +146,8 @@ type call struct {
 	late    time.Duration
 	version string
 	forged  bool // the signature is
+
+	encoding string // Content-Encoding
 }
 
 // TestPusherAPI: what is wrong with a request, by HTTP status.
@@ -221,6 +223,9 @@ func (f *fixture) trigger(t *testing.T, c call) (status int, text string) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.encoding != "" {
+		req.Header.Set("Content-Encoding", c.encoding)
+	}
 	res, err := f.http.Do(req)
 	if err != nil {
 		t.Fatal(err)

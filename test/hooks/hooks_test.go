@@ -462,6 +462,19 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A backend's name that has come to lead inside is not asked: whoever has the name
+// would have the server send what clients say, and its signature, where they like.
+func TestNameThatLeadsInside(t *testing.T) {
+	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
+	t.Cleanup(inside.Close)
+	_, port, _ := net.SplitHostPort(inside.Listener.Addr().String())
+	p := startAt(t, "https://localhost:"+port, "")
+	c := p.dial("sid=ann")
+	m := p.ask(c, 1, `"connect":{}`)
+	p.temporary("connect", &m)
+	p.metric(`fanfare_hook_calls_total{hook="connect",outcome="address"}`, "1")
+}
+
 // What makes no sense is refused before anything starts, in words that help.
 func TestConfigCheck(t *testing.T) {
 	for name, tt := range map[string]struct {

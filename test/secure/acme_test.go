@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanfare-push/fanfare/test/acme"
 )
@@ -51,6 +53,70 @@ tls:
 	expectHost(t, again.Addr(), authority.Root())
 	if n, fault := authority.Orders(); n != 1 || fault != nil {
 		t.Errorf("%d orders, want one; %v", n, fault)
+	}
+}
+
+// A certificate near its end is renewed while the server runs, and what is connected
+// stays; the new one is kept, too.
+func TestACMERenewal(t *testing.T) {
+	authority, err := acme.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer authority.Close()
+	authority.Ending(24 * time.Hour)
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "ca.pem"), authority.PEM())
+	config := anonymous + `
+tls:
+  acme_hosts: [push.example]
+  acme_cache_dir: certificates
+  acme_directory: ` + authority.Directory() + `
+  acme_ca_file: ca.pem
+`
+	srv := start(t, dir, config)
+	pool := x509.NewCertPool()
+	pool.AddCert(authority.Root())
+	trust := &tls.Config{RootCAs: pool, ServerName: "push.example"}
+	dial := func() (*tls.Conn, error) {
+		c, err := (&tls.Dialer{Config: trust}).DialContext(t.Context(), "tcp", srv.Addr())
+		if err != nil {
+			return nil, err
+		}
+		return c.(*tls.Conn), nil
+	}
+	authority.Find(srv.Addr())
+
+	var old *tls.Conn
+	until(t, "the first certificate", func() bool { old, err = dial(); return err == nil })
+	defer func() { _ = old.Close() }()
+	until(t, "the renewed certificate", func() bool {
+		c, err := dial()
+		if err != nil {
+			t.Fatalf("while it is renewed: %v", err)
+		}
+		defer func() { _ = c.Close() }()
+		return time.Until(c.ConnectionState().PeerCertificates[0].NotAfter) > 30*24*time.Hour
+	})
+	if n, fault := authority.Orders(); n != 2 || fault != nil {
+		t.Errorf("%d orders, want two; %v", n, fault)
+	}
+	if _, err := io.WriteString(old, "GET /health HTTP/1.1\r\nHost: push.example\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(old); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("the connection of before: %q, %v", answer, err)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	if code, err := srv.Stop(ctx); err != nil || code != 0 {
+		t.Fatalf("stop: %d, %v", code, err)
+	}
+	srv = start(t, dir, config)
+	until(t, "the certificate", func() bool { return strings.Contains(srv.Output(), "certificate in use") })
+	if n, _ := authority.Orders(); n != 2 {
+		t.Errorf("%d orders after the restart, want two", n)
 	}
 }
 

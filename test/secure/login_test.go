@@ -1,12 +1,17 @@
 package secure
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/cookiejar"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,5 +164,73 @@ func TestShutByDefault(t *testing.T) {
 	s.send(masked(1, connectCommand("")))
 	if op, payload := s.frame(); strings.Contains(payload, `"client":`) {
 		t.Errorf("a client without a token is let in: %d %s", op, payload)
+	}
+}
+
+// What is tried out at the page and at /metrics is written down as it is at the
+// API: keys by their digests, in either header, and nothing of passwords.
+func TestRefusalsAreAudited(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "admin.hash"), []byte(hash(t, "correct horse battery")))
+	srv := start(t, dir, loginWanted+"audit:\n  file: audit.jsonl\n")
+	client, url := browser(t, nil), "http://"+srv.Addr()
+	digest := func(key string) string {
+		sum := sha256.Sum256([]byte(key))
+		return hex.EncodeToString(sum[:4])
+	}
+	tries := []struct {
+		path   string
+		header []string
+		want   string // action, key, method of the line
+	}{
+		{"/metrics", []string{"X-API-Key", "guess 1"}, "key_refused " + digest("guess 1") + " /metrics"},
+		{"/metrics", []string{"Authorization", "apikey guess 2"}, "key_refused " + digest("guess 2") + " /metrics"},
+		{"/admin/channels", []string{"X-API-Key", "guess 3"}, "key_refused " + digest("guess 3") + " /admin/channels"},
+		{"/admin/live", []string{"Authorization", "ApiKey guess 4"}, "key_refused " + digest("guess 4") + " /admin/live"},
+		{"/admin/access", []string{"X-API-Key", "guess 5"}, "key_refused " + digest("guess 5") + " /admin/access"},
+		{"/admin/access", nil, ""}, // the page asks what it needs
+		{"/admin/channels", []string{"Authorization", "apikey " + apiKey}, ""},
+	}
+	var want []string
+	for _, try := range tries {
+		status(t, client, http.MethodGet, url+try.path, "", try.header...)
+		if try.want != "" {
+			want = append(want, try.want)
+		}
+	}
+	const guess = "correct horse batterz"
+	if got := logIn(t, client, url, guess); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a wrong password: %d", got.StatusCode)
+	}
+	want = append(want, "password_refused  /admin/login")
+
+	text, err := os.ReadFile(filepath.Join(dir, "audit.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range bytes.Lines(text) {
+		var e struct {
+			Action, Key, Remote string
+			Target              struct{ Method string }
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if e.Action == "log_opened" {
+			continue
+		}
+		if !strings.HasPrefix(e.Remote, "127.0.0.1:") {
+			t.Errorf("from %q", e.Remote)
+		}
+		got = append(got, e.Action+" "+e.Key+" "+e.Target.Method)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+	for _, secret := range []string{"guess", guess, digest(guess), apiKey} {
+		if bytes.Contains(text, []byte(secret)) {
+			t.Errorf("%q is in the audit log", secret)
+		}
 	}
 }

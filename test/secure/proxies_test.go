@@ -113,18 +113,26 @@ func TestEmulationBringsNothing(t *testing.T) {
 	}
 	replies := json.NewDecoder(stream)
 	var hello struct {
-		Connect struct{ Session, Node string }
+		Connect struct{ Client, Session, Node string }
 	}
 	if err := replies.Decode(&hello); err != nil || hello.Connect.Session == "" {
 		t.Fatalf("%+v, %v", hello, err)
 	}
 	client := browser(t, nil)
-	speak := func(command string, header ...string) int {
-		spoken, err := json.Marshal(map[string]string{"session": hello.Connect.Session, "node": hello.Connect.Node, "data": command})
+	speakAs := func(session, command string, header ...string) int {
+		spoken, err := json.Marshal(map[string]string{"session": session, "node": hello.Connect.Node, "data": command})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return status(t, client, http.MethodPost, "http://"+srv.Addr()+"/emulation", string(spoken), append([]string{"Content-Type", "application/json"}, header...)...)
+	}
+	speak := func(command string, header ...string) int { return speakAs(hello.Connect.Session, command, header...) }
+	// What others are shown of a session does not speak for it; an answer would be
+	// the next that comes.
+	for _, other := range []string{hello.Connect.Client, "", hello.Connect.Session[1:], strings.ToLower(hello.Connect.Session)} {
+		if got := speakAs(other, `{"id":99,"subscribe":{"channel":"closed:x"}}`); got != http.StatusNoContent && got != http.StatusBadRequest {
+			t.Errorf("as %q: %d", other, got)
+		}
 	}
 	for _, origin := range []string{"https://evil.example", "null", "http://" + srv.Addr() + ".evil.example"} {
 		if got := speak(`{"id":9,"ping":{}}`, "Origin", origin); got != http.StatusForbidden {

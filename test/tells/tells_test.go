@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -116,6 +117,7 @@ api: {key: ` + apiKey + `}
 client: {allow_anonymous: true}
 webhook:
   urls: ["%s"]
+  trusted_hosts: [127.0.0.1]
   debounce: 100ms
   events: [connected, disconnected, subscribed, unsubscribed, published, channel_occupied, channel_vacated]
 channel:
@@ -209,5 +211,51 @@ func TestKilledServerTellsAtItsNextStart(t *testing.T) {
 	}
 	if strings.Contains(srv.Output(), "tells-secret") {
 		t.Error("the secret is in the log")
+	}
+}
+
+// A receiver's name that has come to lead inside is not called: whoever has the name
+// would have the server call what only it can reach.
+func TestReceiverInsideIsNotCalled(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	inside, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived := make(chan struct{})
+	go func() {
+		if c, err := inside.Accept(); err == nil {
+			_ = c.Close()
+			arrived <- struct{}{}
+		}
+		close(arrived)
+	}()
+	_, port, err := net.SplitHostPort(inside.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.Start(ctx, server.Options{Bin: bin, Dir: t.TempDir(), Config: fmt.Sprintf(config, "https://localhost:"+port+"/"), APIKey: apiKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Kill)
+	c, err := wire.Connect(ctx, srv.WebSocketURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Drop)
+	for !strings.Contains(srv.Output(), "the address is not public") {
+		select {
+		case <-arrived:
+			t.Fatal("it was called")
+		case <-ctx.Done():
+			t.Fatalf("it was not tried:\n%s", srv.Output())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	_ = inside.Close()
+	if _, called := <-arrived; called {
+		t.Error("it was called")
 	}
 }

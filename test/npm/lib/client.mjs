@@ -1,6 +1,7 @@
 // The published client, and waiting for what it says.
 import { Centrifuge } from 'centrifuge'
 import { Centrifuge as CentrifugeProtobuf } from 'centrifuge/build/protobuf'
+import { EventSource } from 'eventsource'
 import { WebSocket } from 'ws'
 
 export const TIMEOUT = 10_000
@@ -24,6 +25,18 @@ export function client(t, url, { encoding = 'json', ...options } = {}) {
   t.after(() => c.disconnect())
   return c
 }
+
+// ways are the transports of the client that need a session on the server. Each
+// gives what client takes for a server at an address, host:port.
+export const ways = {
+  websocket: (addr) => ({ url: `ws://${addr}/connection/websocket` }),
+  http_stream: (addr) => overHTTP('http_stream', addr),
+  sse: (addr) => ({ ...overHTTP('sse', addr), eventsource: EventSource })
+}
+
+const overHTTP = (transport, addr) => ({
+  url: [{ transport, endpoint: `http://${addr}/connection/${transport}` }], emulationEndpoint: `http://${addr}/emulation`
+})
 
 // connected gives a client that has connected.
 export async function connected(t, url, options) {
@@ -68,10 +81,10 @@ export function next(emitter, event) {
 }
 
 // until waits for a condition, sync or async.
-export async function until(what, condition) {
-  const deadline = Date.now() + TIMEOUT
+export async function until(what, condition, timeout = TIMEOUT) {
+  const deadline = Date.now() + timeout
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not within ${TIMEOUT} ms: ${what}`)
+    if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

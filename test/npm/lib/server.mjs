@@ -41,6 +41,9 @@ export class Server {
   get url() { return `ws://${this.addr}/connection/websocket` }
   get output() { return this.#output }
 
+  // configure gives the settings that the next start is with.
+  configure(config) { this.#config = config }
+
   // up starts the process and returns once it listens.
   async up() {
     const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', join(this.#dir, 'data'), ...this.#args]
