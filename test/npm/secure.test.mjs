@@ -375,6 +375,23 @@ function grace() {
       assert.deepEqual([lost, sub.pubs.map((p) => p.data), getToken.reachable], [[3005], [1, 2], true])
     })
 
+    test(`${name}: a token that comes late, as from a tab in the background, comes in time`, async (t) => {
+      const exp = soon()
+      const getToken = source(token({ sub: 'ann', exp }), () => token({ sub: 'ann', exp: now() + 3600 }))
+      const { url, ...more } = way(server.addr)
+      const c = make(t, url, { ...more, getToken })
+      const lost = []
+      c.once('connected', () => c.on('connecting', (ctx) => lost.push(ctx.code)))
+      c.connect()
+      const sub = await subscribed(c, unique('open'))
+      await until('the token has ended', () => now() > exp + 3)
+      getToken.reachable = true
+      await until('a session without a new token would have ended', () => now() > exp + 28, GRACE)
+      await server.api('publish', { channel: sub.channel, data: 1 })
+      await received(sub, 1)
+      assert.deepEqual([lost, sub.states.length], [[], 1])
+    })
+
     test(`${name}: a subscription outlives its token for a while, then ends, and resumes with a new one`, async (t) => {
       const exp = soon()
       const channel = unique('$shut')
