@@ -95,7 +95,8 @@ func (l *limited) do(a activity, c *fakeConn, i int) (err error) {
 // three are two sessions that have one thing in common, and one that has not.
 func (l *limited) three(common sharer) (first, second, other *fakeConn) {
 	l.t.Helper()
-	users, hosts, apps := [3]string{"ann", "ann", "ann"}, [3]string{"192.0.2.1", "192.0.2.1", "192.0.2.1"}, [3]string{}
+	users, apps := [3]string{"ann", "ann", "ann"}, [3]string{}
+	var hosts [3]string
 	switch common {
 	case byAddress: // with one user, and all of one host's addresses
 		hosts = [3]string{"192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"}
