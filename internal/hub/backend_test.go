@@ -137,6 +137,7 @@ func TestConnectHookSaysWho(t *testing.T) {
 	if len(got.res.Subs) != 1 || got.res.Subs[0].Channel != "open:x" || string(got.res.Subs[0].Data) != `"sub"` {
 		t.Errorf("subscriptions %+v", got.res.Subs)
 	}
+	h.settle() // a subscriber is announced after its reply
 	members, err := h.Presence(t.Context(), channel.DefaultApp, "open:x")
 	if m := members[got.res.Client]; err != nil || m == nil || m.User != "ann" || string(m.ConnInfo) != `{"i":1}` || string(m.ChanInfo) != `{"c":1}` {
 		t.Errorf("presence %v, %v", members, err)

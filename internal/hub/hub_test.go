@@ -403,6 +403,7 @@ func TestPresenceFollowsSessions(t *testing.T) {
 	if _, err := h.subscribe(b, SubscribeRequest{Channel: "room", JoinLeave: true}); err != nil {
 		t.Fatal(err)
 	}
+	h.settle() // a subscriber is announced after its reply
 	members, err := h.Presence(context.Background(), channel.DefaultApp, "room")
 	if err != nil || len(members) != 2 {
 		t.Fatalf("%v, %v", members, err)

@@ -22,7 +22,7 @@ func TestOverride(t *testing.T) {
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
-		idOf(c) // after which it is announced
+		h.settle() // a subscriber is announced after its reply
 		return c, got.res
 	}
 	plain, res := subscribed(channel.Override{})
@@ -45,7 +45,7 @@ func TestOverride(t *testing.T) {
 	if got := soon(t, reply); got.err != nil || len(got.res.Subs) != 1 || got.res.Subs[0].Recoverable {
 		t.Errorf("made by connect: %+v, %v", got.res, got.err)
 	}
-	idOf(made)
+	h.settle()
 
 	members, err := h.Presence(t.Context(), channel.DefaultApp, "hook:a")
 	if err != nil || len(members) != 2 || members[idOf(plain)] == nil || members[idOf(loud)] == nil {
