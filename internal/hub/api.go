@@ -91,27 +91,10 @@ type Info struct {
 
 var _ API = (*Hub)(nil)
 
-// ask turns a question with a done function into a call that returns.
-func ask[T any](ctx context.Context, fn func(done func(T, error))) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
-	ch := make(chan answer, 1)
-	fn(func(v T, err error) { ch <- answer{v, err} })
-	select {
-	case a := <-ch:
-		return a.value, a.err
-	case <-ctx.Done():
-		var zero T
-		return zero, ctx.Err()
-	}
-}
-
 // Publish publishes for a backend. When ctx ends first, whether the publication
 // was stored is unknown: repeat it with the same idempotency key.
 func (h *Hub) Publish(ctx context.Context, p Publish) (engine.PublishResult, error) {
-	return ask(ctx, func(done func(engine.PublishResult, error)) { h.PublishThen(p, done) })
+	return engine.Await(ctx, func(done func(engine.PublishResult, error)) { h.PublishThen(p, done) })
 }
 
 // PublishAll publishes in the given order without waiting for one before handing
@@ -184,7 +167,7 @@ func (h *Hub) History(ctx context.Context, app, name string, q HistoryQuery) (en
 		return engine.HistoryResult{}, err
 	}
 	req := q.request(channel.ID{App: app, Name: name}, opts, channel.MaxHistorySize, MaxAPIHistoryBytes)
-	return ask(ctx, func(done func(engine.HistoryResult, error)) { h.engine.History(req, done) })
+	return engine.Await(ctx, func(done func(engine.HistoryResult, error)) { h.engine.History(req, done) })
 }
 
 // RemoveHistory forgets a channel's publications; its position stays. Errors as
@@ -197,7 +180,7 @@ func (h *Hub) RemoveHistory(ctx context.Context, app, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, func(done func(struct{}, error)) {
+	_, err = engine.Await(ctx, func(done func(struct{}, error)) {
 		h.engine.RemoveHistory(channel.ID{App: app, Name: name}, engine.RetentionOf(opts),
 			func(err error) { done(struct{}{}, err) })
 	})
@@ -219,7 +202,7 @@ func (h *Hub) Presence(ctx context.Context, app, name string) (engine.Members, e
 	if err != nil {
 		return nil, err
 	}
-	return ask(ctx, func(done func(engine.Members, error)) { h.engine.Members(id, done) })
+	return engine.Await(ctx, func(done func(engine.Members, error)) { h.engine.Members(id, done) })
 }
 
 // PresenceStats counts a channel's subscribers; errors as Presence.
@@ -228,7 +211,7 @@ func (h *Hub) PresenceStats(ctx context.Context, app, name string) (engine.Prese
 	if err != nil {
 		return engine.PresenceStats{}, err
 	}
-	return ask(ctx, func(done func(engine.PresenceStats, error)) { h.engine.Stats(id, done) })
+	return engine.Await(ctx, func(done func(engine.PresenceStats, error)) { h.engine.Stats(id, done) })
 }
 
 // Subscribe subscribes the target's sessions to a channel. It is done when every
@@ -260,7 +243,7 @@ func (h *Hub) control(ctx context.Context, t Target, c engine.Control) error {
 		return ErrBadRequest
 	}
 	c.App, c.User, c.Client, c.Except = t.App, t.User, t.Client, t.Except
-	_, err := ask(ctx, func(done func(struct{}, error)) {
+	_, err := engine.Await(ctx, func(done func(struct{}, error)) {
 		h.engine.Control(c, func(err error) { done(struct{}{}, err) })
 	})
 	return err

@@ -64,7 +64,7 @@ func (s *Session) Emulation() (secret, node string) {
 // another node, when that node has been asked. Errors: ErrUnknownSession,
 // ErrTooManyRequests (too many requests of it wait), engine.ErrUnknownNode.
 func (h *Hub) Emulate(ctx context.Context, secret, node string, data []byte) error {
-	_, err := ask(ctx, func(done func(struct{}, error)) {
+	_, err := engine.Await(ctx, func(done func(struct{}, error)) {
 		if node == "" || node == h.cfg.Node.UID {
 			h.emulate(secret, data, done)
 			return

@@ -41,7 +41,7 @@ func (r *Registry) append(ctx context.Context, c *Change) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	res, err := await(ctx, func(done func(engine.PublishResult, error)) {
+	res, err := engine.Await(ctx, func(done func(engine.PublishResult, error)) {
 		r.cfg.Log.Publish(engine.PublishRequest{
 			Channel: changes, Retention: retention(), Publication: engine.Publication{Data: data},
 		}, done)
@@ -52,7 +52,7 @@ func (r *Registry) append(ctx context.Context, c *Change) (uint64, error) {
 // read calls fn for every entry after the last that was read, in order.
 func (r *Registry) read(ctx context.Context, fn func(offset uint64, c *Change)) error {
 	for {
-		res, err := await(ctx, func(done func(engine.HistoryResult, error)) {
+		res, err := engine.Await(ctx, func(done func(engine.HistoryResult, error)) {
 			r.cfg.Log.History(engine.HistoryRequest{
 				Channel: changes, Retention: retention(),
 				Since: &engine.Position{Offset: r.applied}, Limit: pageEntries, MaxBytes: pageBytes,
@@ -151,23 +151,6 @@ func (r *Registry) writeDown(ctx context.Context) {
 	}
 	if err := r.read(ctx, func(_ uint64, c *Change) { _ = r.fold(c) }); err != nil {
 		r.cfg.Logger.Warn("the log of apps was not read", "error", err)
-	}
-}
-
-// await waits for an answer of the engine.
-func await[T any](ctx context.Context, ask func(done func(T, error))) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
-	ch := make(chan answer, 1)
-	ask(func(v T, err error) { ch <- answer{v, err} })
-	select {
-	case a := <-ch:
-		return a.value, a.err
-	case <-ctx.Done():
-		var zero T
-		return zero, ctx.Err()
 	}
 }
 

@@ -389,7 +389,7 @@ func TestScopes(t *testing.T) {
 // A log that cannot be read stops the start; entries from a later program, too.
 func TestLogThatIsNone(t *testing.T) {
 	e, _ := openEngine(t, t.TempDir())
-	_, err := await(t.Context(), func(done func(engine.PublishResult, error)) {
+	_, err := engine.Await(t.Context(), func(done func(engine.PublishResult, error)) {
 		e.Publish(engine.PublishRequest{Channel: changes, Retention: retention(), Publication: engine.Publication{Data: []byte("{")}}, done)
 	})
 	must(t, err)

@@ -129,7 +129,7 @@ func (d *Dispatcher) advance(ctx context.Context, url string, at engine.Position
 	if err != nil {
 		return err
 	}
-	_, err = await(ctx, func(done func(engine.PublishResult, error)) {
+	_, err = engine.Await(ctx, func(done func(engine.PublishResult, error)) {
 		d.cfg.Log.Publish(engine.PublishRequest{
 			Channel: d.cursor(url), Retention: d.cursorRetention(), Publication: engine.Publication{Data: data},
 		}, done)
@@ -138,22 +138,5 @@ func (d *Dispatcher) advance(ctx context.Context, url string, at engine.Position
 }
 
 func (d *Dispatcher) history(ctx context.Context, req engine.HistoryRequest) (engine.HistoryResult, error) {
-	return await(ctx, func(done func(engine.HistoryResult, error)) { d.cfg.Log.History(req, done) })
-}
-
-// await turns a question with a done function into a call that returns.
-func await[T any](ctx context.Context, ask func(done func(T, error))) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
-	ch := make(chan answer, 1)
-	ask(func(v T, err error) { ch <- answer{v, err} })
-	select {
-	case a := <-ch:
-		return a.value, a.err
-	case <-ctx.Done():
-		var zero T
-		return zero, ctx.Err()
-	}
+	return engine.Await(ctx, func(done func(engine.HistoryResult, error)) { d.cfg.Log.History(req, done) })
 }
