@@ -3,6 +3,7 @@ package local
 import (
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
 )
 
 // keyRing remembers idempotency keys in RAM for one lane, oldest first.
@@ -43,7 +44,7 @@ func (e *Engine) rememberLocked(l *lane, req *engine.PublishRequest, pos engine.
 	k := laneKey{req.Channel, req.IdempotencyKey}
 	until := now + engine.IdempotencyWindow.Milliseconds()
 	if _, known := l.keys.m[k]; !known {
-		e.keys.used.Add(1)
+		e.keys.Used.Add(1)
 	}
 	l.keys.m[k] = ramKey{pos, until}
 	l.keys.order = append(l.keys.order, keyAt{k, until})
@@ -53,8 +54,8 @@ func (e *Engine) rememberLocked(l *lane, req *engine.PublishRequest, pos engine.
 // boundKeys holds keys to MemoryKeys: the oldest of all lanes go. No lane is
 // locked.
 func (e *Engine) boundKeys() {
-	if e.keys.over() {
-		e.keys.makeRoom(e.lanes, func(l *lane) int64 { return l.keyOldest.Load() }, e.shrinkKeys)
+	if e.keys.Over() {
+		index.MakeRoom(&e.keys, e.lanes.all[:], func(l *lane) int64 { return l.keyOldest.Load() }, e.shrinkKeys)
 	}
 }
 
@@ -69,7 +70,7 @@ func (e *Engine) shrinkKeys(l *lane) {
 
 // stampKeysLocked notes when the oldest key of the lane expires.
 func (l *lane) stampKeysLocked() {
-	at := noUse
+	at := index.NoUse
 	if l.keys.head < len(l.keys.order) {
 		at = l.keys.order[l.keys.head].until
 	}
@@ -90,7 +91,7 @@ func (e *Engine) forgetOldestLocked(l *lane) {
 	r.head++
 	if k, ok := r.m[at.key]; ok && k.until == at.until {
 		delete(r.m, at.key)
-		e.keys.used.Add(-1)
+		e.keys.Used.Add(-1)
 	}
 	if r.head > len(r.order)/2 {
 		n := copy(r.order, r.order[r.head:])
