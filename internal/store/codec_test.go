@@ -86,7 +86,12 @@ func TestRecordsRoundTrip(t *testing.T) {
 }
 
 func TestLogRoundTrip(t *testing.T) {
-	for _, want := range []Log{{}, {1, 2, 3, 4}, {math.MaxUint64, math.MaxUint64, math.MaxInt64, math.MaxUint32}} {
+	for _, want := range []Log{
+		{},
+		{Incarnation: 1, Number: 2, Time: 3, KeyPeriod: 4},
+		{Incarnation: 1, Number: 2, Time: 3, KeyPeriod: 4, Mark: Mark{5, "w", 6}},
+		{math.MaxUint64, math.MaxUint64, math.MaxInt64, math.MaxUint32, Mark{Seq: math.MaxUint64}},
+	} {
 		if got, err := decodeLog(want.append(nil)); err != nil || got != want {
 			t.Errorf("%+v %v, want %+v", got, err, want)
 		}
@@ -175,7 +180,8 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzLog(f *testing.F) {
-	f.Add((&Log{1, 2, 3, 4}).append(nil))
+	f.Add((&Log{Incarnation: 1, Number: 2, Time: 3, KeyPeriod: 4}).append(nil))
+	f.Add((&Log{1, 2, 3, 4, Mark{5, "w", 6}}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := decodeLog(b)
 		if err != nil {

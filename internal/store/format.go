@@ -25,6 +25,7 @@ import (
 //	p id:8 offset:8                → publication
 //	i period:4 id:8 key            → offset:8 time:8     idempotency; period = log time / window
 //	d due:8 id:8                   → len(app) app name   time index: when to look at a channel again
+//	w writer                       → count time          writers of a replicated log
 //
 // Values begin with a version byte. A reader refuses what is newer than it
 // knows; the format number rises whenever an older program could misread.
@@ -39,6 +40,7 @@ const (
 	tablePub     = 'p'
 	tableKey     = 'i'
 	tableDue     = 'd'
+	tableWriter  = 'w'
 
 	valueVersion = 1
 )

@@ -92,6 +92,15 @@ func (l *Page) Takes(p *engine.Publication) bool {
 	return true
 }
 
+// table iterates over one table.
+func (s *Store) table(t byte) (*pebble.Iterator, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{t}, UpperBound: []byte{t + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("read table %c: %w", t, err)
+	}
+	return it, nil
+}
+
 func (s *Store) pubs(id, from, to uint64) (*pebble.Iterator, error) {
 	opts := &pebble.IterOptions{LowerBound: appendPubKey(nil, id, from)}
 	if to == math.MaxUint64 {

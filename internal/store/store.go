@@ -32,6 +32,12 @@ type Config struct {
 	Logger        *slog.Logger
 	CacheBytes    int64 // block cache; 0: DefaultCacheBytes
 	MemTableBytes int64 // 0: DefaultMemTableBytes
+	// Incarnation is that of the replicated log whose entries the store is to hold;
+	// 0: the store is the log, and draws its own.
+	Incarnation uint64
+	// Replayed says that entries can be had again from a log after a crash: batches
+	// are not waited for. Volatile says that nothing has to be there again.
+	Replayed, Volatile bool
 	// OnFatal is told, once or more, why the store cannot go on: a write or sync
 	// failed, and what is in memory can no longer be trusted to be on disk. It
 	// should end the process. Called on any goroutine.
@@ -49,11 +55,13 @@ type Store struct {
 	lock        io.Closer
 	db          *pebble.DB
 	incarnation uint64
+	unsynced    bool
 	batches     sync.Pool
 
 	// Owned by whoever fills batches.
 	log    Log
 	recent recentKeys
+	writes writers
 	seq    uint64
 	stuck  bool // a commit ended in a panic
 }
@@ -71,7 +79,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock}
+	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock, unsynced: cfg.Replayed || cfg.Volatile}
 	if err := s.open(&cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -86,7 +94,7 @@ func (s *Store) open(cfg *Config) error {
 	if s.db, err = openPebble(cfg, formatted); err != nil {
 		return err
 	}
-	return s.begin(formatted)
+	return s.begin(cfg, formatted)
 }
 
 func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
@@ -106,6 +114,7 @@ func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
 func pebbleOptions(cfg *Config, formatted bool) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          manifestFS{cfg.FS},
+		DisableWAL:                  cfg.Volatile,
 		Logger:                      &logger{log: cfg.Logger, fatal: cfg.OnFatal},
 		EventListener:               events(cfg),
 		ErrorIfNotExists:            formatted,
@@ -134,7 +143,7 @@ func orDefault(v, otherwise int64) int64 {
 
 // begin reads the state of the log. A directory that has none was never
 // finished: it is, then, and only then called formatted.
-func (s *Store) begin(formatted bool) error {
+func (s *Store) begin(cfg *Config, formatted bool) error {
 	v, found, err := s.get(logKey)
 	if err == nil && found {
 		s.log, err = decodeLog(v)
@@ -149,16 +158,22 @@ func (s *Store) begin(formatted bool) error {
 	case s.log.Number > 0:
 		return unreadable(s.dir, fmt.Errorf("the file %s is missing though there are publications", formatFile))
 	default:
-		err = s.finish(found)
+		err = s.finish(cfg, found)
+	}
+	if err == nil && cfg.Incarnation != 0 && cfg.Incarnation != s.log.Incarnation {
+		err = fmt.Errorf("data directory %s %w", s.dir, ErrOtherLog)
+	}
+	if err == nil {
+		err = s.loadWriters()
 	}
 	s.incarnation, s.recent = s.log.Incarnation, newRecentKeys(s.log)
 	return err
 }
 
 // finish completes a new directory.
-func (s *Store) finish(found bool) error {
+func (s *Store) finish(cfg *Config, found bool) error {
 	if !found {
-		if err := s.incarnate(); err != nil {
+		if err := s.incarnate(cfg.Incarnation); err != nil {
 			return err
 		}
 	}
@@ -170,24 +185,50 @@ func (s *Store) reincarnate() error {
 	if yes, err := restored(s.fs, s.dir); err != nil || !yes {
 		return err
 	}
-	if err := s.incarnate(); err != nil {
+	if err := s.incarnate(0); err != nil {
 		return err
 	}
 	return forgetRestored(s.fs, s.dir)
 }
 
-// incarnate draws a new identity of the log and stores it.
-func (s *Store) incarnate() error {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return fmt.Errorf("open data directory %s: %w", s.dir, err)
+// incarnate stores the identity of the log; 0: draws a new one.
+func (s *Store) incarnate(id uint64) error {
+	s.log.Incarnation = id
+	if id == 0 {
+		s.log.Incarnation = NewIncarnation()
 	}
-	s.log.Incarnation = binary.BigEndian.Uint64(b[:]) >> 24 // 40 bits: 8 digits of an epoch
-	if err := s.db.Set(logKey, s.log.append(nil), pebble.Sync); err != nil {
+	if err := s.db.Set(logKey, s.log.append(nil), s.syncOptions()); err != nil {
 		return fmt.Errorf("open data directory %s: %w", s.dir, err)
 	}
 	return nil
 }
+
+// NewIncarnation draws an identity for a log.
+func NewIncarnation() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                           // never fails
+	return max(binary.BigEndian.Uint64(b[:])>>24, 1) // 40 bits: 8 digits of an epoch
+}
+
+func (s *Store) syncOptions() *pebble.WriteOptions {
+	if s.unsynced {
+		return pebble.NoSync
+	}
+	return pebble.Sync
+}
+
+// Sync makes durable what was committed unsynced, so that less of the log has to
+// be applied again.
+func (s *Store) Sync() error {
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync the store: %w", err)
+	}
+	return nil
+}
+
+// Mark is where the replicated log was at the last committed batch, for whoever
+// fills batches.
+func (s *Store) Mark() Mark { return s.log.Mark }
 
 // Time is the log time of the last committed batch, for whoever fills batches.
 func (s *Store) Time() int64 { return s.log.Time }

@@ -90,7 +90,12 @@ func (l *Log) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, l.Incarnation)
 	dst = binary.AppendUvarint(dst, l.Number)
 	dst = binary.AppendUvarint(dst, uint64(l.Time))
-	return binary.AppendUvarint(dst, uint64(l.KeyPeriod))
+	dst = binary.AppendUvarint(dst, uint64(l.KeyPeriod))
+	if l.Mark == (Mark{}) {
+		return dst
+	}
+	dst = appendString(binary.AppendUvarint(dst, l.Mark.Seq), l.Mark.Writer)
+	return binary.AppendUvarint(dst, l.Mark.Count)
 }
 
 func decodeLog(b []byte) (Log, error) {
@@ -99,6 +104,9 @@ func decodeLog(b []byte) (Log, error) {
 		return Log{}, err
 	}
 	l := Log{Incarnation: r.uvarint(), Number: r.uvarint(), Time: r.time(), KeyPeriod: r.time()}
+	if len(r.b) > 0 {
+		l.Mark = Mark{Seq: r.uvarint(), Writer: string(r.bytes()), Count: r.uvarint()}
+	}
 	r.failed = r.failed || len(r.b) > 0
 	return l, r.end("log state")
 }
