@@ -61,6 +61,9 @@ func DecodeEntry(b []byte) (Entry, error) {
 	if e.Kind != Publish {
 		return e, nil
 	}
+	if len(r.b) > 0 && r.b[0] > valueVersion {
+		return Entry{}, &VersionError{Version: r.b[0]}
+	}
 	var err error
 	if e.Pub, err = decodePublication(r.b, 0); err != nil {
 		return Entry{}, fmt.Errorf("log entry: %w", err)

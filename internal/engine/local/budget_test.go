@@ -65,7 +65,7 @@ func TestKeyBudgetForgetsTheOldest(t *testing.T) {
 	if n := e.Counters().KeysForgotten; n < 200 {
 		t.Errorf("%d forgotten", n)
 	}
-	if used := e.keys.Used.Load(); used > 100 {
+	if used := e.keys.Len(); used > 100 {
 		t.Errorf("%d keys are kept", used)
 	}
 }

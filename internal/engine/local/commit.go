@@ -47,16 +47,23 @@ func (e *Engine) once(r *index.Request) (repeat bool) {
 	if r.Entry.Key == "" {
 		return false
 	}
-	req := engine.PublishRequest{Channel: r.Entry.Channel, IdempotencyKey: r.Entry.Key}
-	defer e.boundKeys()
-	l := e.lanes.of(req.Channel)
+	l := e.lanes.of(r.Entry.Channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, dup := e.repeatLocked(l, &req, r.Entry.Time); dup {
-		return true
+	_, dup := e.repeat(r.Entry.Channel, r.Entry.Key, r.Entry.Time)
+	if !dup {
+		e.keys.Remember(r.Entry.Channel, r.Entry.Key, engine.Position{}, r.Entry.Time)
 	}
-	e.rememberLocked(l, &req, engine.Position{}, r.Entry.Time)
-	return false
+	return dup
+}
+
+// repeat finds what a key was answered with before.
+func (e *Engine) repeat(ch channel.ID, key string, now int64) (engine.PublishResult, bool) {
+	pos, dup := e.keys.Seen(ch, key, now)
+	if dup {
+		e.count.duplicates.Add(1)
+	}
+	return engine.PublishResult{Position: pos, Duplicate: dup}, dup
 }
 
 // expire looks at some of the channels that something may have expired of, and

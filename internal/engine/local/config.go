@@ -92,9 +92,9 @@ func (c Config) withDefaults() Config {
 // counters are what Counters is made of beside the index's; every field only
 // rises.
 type counters struct {
-	duplicates                                    atomic.Uint64
-	queueFull                                     atomic.Uint64
-	memoryTrimmed, memoryForgotten, keysForgotten atomic.Uint64
+	duplicates                     atomic.Uint64
+	queueFull                      atomic.Uint64
+	memoryTrimmed, memoryForgotten atomic.Uint64
 }
 
 // Counters is what the engine counted since it opened, and what it holds now.

@@ -8,6 +8,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
+	"github.com/fanfare-push/fanfare/internal/engine/keys"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
@@ -23,7 +24,7 @@ type Engine struct {
 	follower engine.Follower
 
 	memory index.Budget // publications of memory channels
-	keys   index.Budget // idempotency keys in RAM
+	keys   *keys.Keys   // of publications that are not stored
 	uses   atomic.Int64 // a clock that counts uses of channels
 	epochs atomic.Uint64
 
@@ -47,7 +48,7 @@ var errFailed = index.ErrFailed
 func Open(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg.withDefaults(), lanes: newLanes(), stop: make(chan struct{}), boot: newBoot()}
 	e.queue = index.NewQueue(e.cfg.QueueEntries, e.cfg.QueueBytes)
-	e.memory.Limit, e.keys.Limit = e.cfg.MemoryBytes, int64(e.cfg.MemoryKeys)
+	e.memory.Limit, e.keys = e.cfg.MemoryBytes, keys.New(e.cfg.MemoryKeys)
 	x, err := index.Open(index.Config{
 		Store: store.Config{
 			Dir: e.cfg.Dir, FS: e.cfg.FS, CacheBytes: e.cfg.StoreCacheBytes, MemTableBytes: e.cfg.StoreMemTableBytes,
@@ -129,7 +130,7 @@ func (e *Engine) Counters() Counters {
 	s := Counters{
 		Counters:      e.index.Counters(),
 		QueueFull:     c.queueFull.Load(),
-		MemoryTrimmed: c.memoryTrimmed.Load(), MemoryForgotten: c.memoryForgotten.Load(), KeysForgotten: c.keysForgotten.Load(),
+		MemoryTrimmed: c.memoryTrimmed.Load(), MemoryForgotten: c.memoryForgotten.Load(), KeysForgotten: e.keys.Forgotten(),
 		QueueEntries: e.queue.Len(), MemoryBytes: e.memory.Used.Load(),
 	}
 	s.Duplicates += c.duplicates.Load()

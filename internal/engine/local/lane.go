@@ -17,13 +17,11 @@ type lane struct {
 	mu       sync.Mutex
 	memory   map[channel.ID]*memoryChannel
 	memUse   list.List // of *memoryChannel, the longest unused last
-	keys     keyRing
 	presence map[channel.ID]*members
 
-	// When the last of memUse was used and the oldest key expires, for who looks for
-	// the longest unused of all lanes; index.NoUse: there is none that could be
-	// forgotten.
-	memOldest, keyOldest atomic.Int64
+	// When the last of memUse was used, for who looks for the longest unused of all
+	// lanes; index.NoUse: there is none that could be forgotten.
+	memOldest atomic.Int64
 }
 
 type lanes struct {
@@ -37,9 +35,7 @@ func newLanes() *lanes {
 		ln := &l.all[i]
 		ln.memory = make(map[channel.ID]*memoryChannel)
 		ln.presence = make(map[channel.ID]*members)
-		ln.keys.m = make(map[laneKey]ramKey)
 		ln.memOldest.Store(index.NoUse)
-		ln.keyOldest.Store(index.NoUse)
 	}
 	return l
 }

@@ -89,7 +89,6 @@ func (e *Engine) publishToMemory(req *engine.PublishRequest, pub *engine.Publica
 	res := e.publishMemoryLocked(l, req, pub)
 	l.mu.Unlock()
 	e.boundMemory()
-	e.boundKeys()
 	return res
 }
 
@@ -103,7 +102,7 @@ func (e *Engine) boundMemory() {
 func (e *Engine) publishMemoryLocked(l *lane, req *engine.PublishRequest, pub *engine.Publication) engine.PublishResult {
 	now := e.now()
 	if req.IdempotencyKey != "" {
-		if res, dup := e.repeatLocked(l, req, now); dup {
+		if res, dup := e.repeat(req.Channel, req.IdempotencyKey, now); dup {
 			return res
 		}
 	}
@@ -115,7 +114,7 @@ func (e *Engine) publishMemoryLocked(l *lane, req *engine.PublishRequest, pub *e
 	e.memory.Used.Add(m.ring.Push(pub))
 	e.trimMemoryLocked(m, m.last)
 	if req.IdempotencyKey != "" {
-		e.rememberLocked(l, req, m.position(), now)
+		e.keys.Remember(req.Channel, req.IdempotencyKey, m.position(), now)
 		m.keys = now + engine.IdempotencyWindow.Milliseconds()
 	}
 	e.follower.Publication(req.Channel, m.epoch, pub)
@@ -189,10 +188,10 @@ const sweepLanes = 16
 // asks for.
 func (e *Engine) sweepMemory(turn int) {
 	now := e.now()
+	e.keys.Sweep(turn, now)
 	for i := range sweepLanes {
 		l := &e.lanes.all[(turn*sweepLanes+i)%laneCount]
 		l.mu.Lock()
-		e.forgetLocked(l, now)
 		for _, m := range l.memory {
 			if m.expired(now) {
 				e.forgetMemoryLocked(l, m)

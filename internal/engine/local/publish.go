@@ -38,15 +38,14 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 // pass hands a publication without history to the Follower.
 func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) engine.PublishResult {
 	pub.Time = e.now()
-	defer e.boundKeys()
 	l := e.lanes.of(req.Channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if req.IdempotencyKey != "" {
-		if res, dup := e.repeatLocked(l, req, pub.Time); dup {
+		if res, dup := e.repeat(req.Channel, req.IdempotencyKey, pub.Time); dup {
 			return res
 		}
-		e.rememberLocked(l, req, engine.Position{}, pub.Time)
+		e.keys.Remember(req.Channel, req.IdempotencyKey, engine.Position{}, pub.Time)
 	}
 	e.follower.Publication(req.Channel, "", pub)
 	return engine.PublishResult{}
