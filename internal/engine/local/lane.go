@@ -8,6 +8,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/roster"
 )
 
 const laneCount = 256 // a power of two
@@ -20,7 +21,7 @@ type lane struct {
 	memory   map[channel.ID]*memoryChannel
 	memUse   list.List // of *memoryChannel
 	keys     keyRing
-	presence map[channel.ID]*members
+	presence map[channel.ID]*roster.Roster
 
 	// When the last of hotUse and memUse was used and the oldest key expires, for
 	// who looks for the longest unused of all lanes; noUse: there is none that
@@ -41,7 +42,7 @@ func newLanes() *lanes {
 		ln := &l.all[i]
 		ln.hot = make(map[channel.ID]*hot)
 		ln.memory = make(map[channel.ID]*memoryChannel)
-		ln.presence = make(map[channel.ID]*members)
+		ln.presence = make(map[channel.ID]*roster.Roster)
 		ln.keys.m = make(map[laneKey]ramKey)
 		ln.hotOldest.Store(noUse)
 		ln.memOldest.Store(noUse)
