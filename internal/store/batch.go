@@ -121,7 +121,7 @@ func (b *Batch) changed(ch channel.ID, rec *Record) {
 
 func (b *Batch) put(id uint64, p *engine.Publication) {
 	b.key = appendPubKey(b.key[:0], id, p.Offset)
-	b.value = appendPublication(b.value[:0], p)
+	b.value = AppendPublication(b.value[:0], p)
 	b.set(b.key, b.value)
 }
 

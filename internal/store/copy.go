@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/fanfare-push/fanfare/internal/pack"
 )
 
 // This file copies a store: everything it held at one moment leaves in chunks,
@@ -64,7 +66,7 @@ func (c *Copy) Next(dst []byte, size int) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("copy the store: %w", err)
 		}
-		dst = appendString(appendString(dst, c.it.Key()), v)
+		dst = pack.AppendString(pack.AppendString(dst, c.it.Key()), v)
 		c.valid = c.it.Next()
 	}
 	if err := c.it.Error(); err != nil {
@@ -122,9 +124,9 @@ func (m *Import) Add(chunk []byte) error {
 	}
 	m.sum = crc32.Update(m.sum, castagnoli, chunk[:4])
 	b := m.s.db.NewBatch()
-	for r := (reader{b: chunk[4:]}); len(r.b) > 0; {
-		key, value := r.bytes(), r.bytes()
-		if r.failed || len(key) == 0 {
+	for r := read(chunk[4:]); len(r.B) > 0; {
+		key, value := r.Bytes(), r.Bytes()
+		if r.Failed || len(key) == 0 {
 			return errors.Join(ErrDamaged, b.Close())
 		}
 		must(b.Set(key, value, nil))

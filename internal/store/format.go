@@ -2,13 +2,13 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/pack"
 )
 
 // This page is the format of the data directory.
@@ -45,7 +45,7 @@ const (
 	valueVersion = 1
 )
 
-var errMalformed = errors.New("malformed")
+var errMalformed = pack.ErrMalformed
 
 var logKey = []byte{tableLog}
 
@@ -60,12 +60,12 @@ func appendChannel(dst []byte, ch channel.ID) []byte {
 }
 
 func decodeChannel(b []byte) (channel.ID, error) {
-	r := reader{b: b}
-	app := string(r.bytes())
-	if r.failed {
+	r := read(b)
+	app := r.String()
+	if r.Failed {
 		return channel.ID{}, fmt.Errorf("channel name: %w", errMalformed)
 	}
-	return channel.ID{App: app, Name: string(r.b)}, nil
+	return channel.ID{App: app, Name: string(r.B)}, nil
 }
 
 const pubKeySize = 1 + 8 + 8

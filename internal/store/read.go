@@ -124,7 +124,7 @@ func (s *Store) publication(it *pebble.Iterator) (*engine.Publication, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read publication: %w", err)
 	}
-	p, err := decodePublication(append(make([]byte, 0, len(v)), v...), offset)
+	p, err := DecodePublication(append(make([]byte, 0, len(v)), v...), offset)
 	if err != nil {
 		return nil, fmt.Errorf("offset %d: %w", offset, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/pack"
 )
 
 // This file is how an entry travels in a replicated log: a version byte, a kind,
@@ -21,7 +22,7 @@ import (
 func AppendEntry(dst []byte, e *Entry) []byte {
 	dst = append(dst, EntryVersion, byte(e.Kind))
 	dst = binary.AppendUvarint(dst, uint64(max(e.Time, 0)))
-	dst = appendString(appendString(dst, e.Channel.App), e.Channel.Name)
+	dst = pack.AppendString(pack.AppendString(dst, e.Channel.App), e.Channel.Name)
 	r := &e.Retention
 	dst = binary.AppendUvarint(dst, uint64(max(r.Size, 0)))
 	dst = binary.AppendUvarint(dst, uint64(max(r.TTL, 0)))
@@ -30,42 +31,42 @@ func AppendEntry(dst []byte, e *Entry) []byte {
 	if r.Durability == channel.Memory {
 		memory = 1
 	}
-	dst = appendString(append(dst, memory), e.Key)
+	dst = pack.AppendString(append(dst, memory), e.Key)
 	if e.Pub == nil {
-		return appendString(dst, "")
+		return pack.AppendString(dst, "")
 	}
-	return appendPublication(appendString(dst, e.Pub.Except), e.Pub)
+	return AppendPublication(pack.AppendString(dst, e.Pub.Except), e.Pub)
 }
 
 // DecodeEntry decodes an entry; it keeps nothing of b. Of a newer version than
 // this program knows it fails with a *VersionError.
 func DecodeEntry(b []byte) (Entry, error) {
-	r := reader{b: slices.Clone(b)}
-	e := Entry{Version: r.byte(), Kind: Kind(r.byte())}
+	r := read(slices.Clone(b))
+	e := Entry{Version: r.Byte(), Kind: Kind(r.Byte())}
 	if e.Version > EntryVersion {
 		return Entry{}, &VersionError{Version: e.Version}
 	}
-	e.Time = r.time()
-	e.Channel = channel.ID{App: string(r.bytes()), Name: string(r.bytes())}
+	e.Time = r.Time()
+	e.Channel = channel.ID{App: r.String(), Name: r.String()}
 	e.Retention = engine.Retention{
-		Size: int(r.time()), TTL: time.Duration(r.time()), MetaTTL: time.Duration(r.time()), Durability: channel.Disk,
+		Size: int(r.Time()), TTL: time.Duration(r.Time()), MetaTTL: time.Duration(r.Time()), Durability: channel.Disk,
 	}
-	if r.byte() != 0 {
+	if r.Byte() != 0 {
 		e.Retention.Durability = channel.Memory
 	}
-	e.Key = string(r.bytes())
-	except := string(r.bytes())
-	if err := r.end("log entry"); err != nil {
+	e.Key = r.String()
+	except := r.String()
+	if err := r.End("log entry"); err != nil {
 		return Entry{}, err
 	}
 	if e.Kind != Publish {
 		return e, nil
 	}
-	if len(r.b) > 0 && r.b[0] > valueVersion {
-		return Entry{}, &VersionError{Version: r.b[0]}
+	if len(r.B) > 0 && r.B[0] > valueVersion {
+		return Entry{}, &VersionError{Version: r.B[0]}
 	}
 	var err error
-	if e.Pub, err = decodePublication(r.b, 0); err != nil {
+	if e.Pub, err = DecodePublication(r.B, 0); err != nil {
 		return Entry{}, fmt.Errorf("log entry: %w", err)
 	}
 	e.Pub.Except = except

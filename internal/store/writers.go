@@ -68,12 +68,12 @@ func (s *Store) loadWriters() (err error) {
 		if err != nil {
 			return fmt.Errorf("read writers: %w", err)
 		}
-		r := reader{b: v}
+		r := read(v)
 		if err := r.version("writer"); err != nil {
 			return err
 		}
-		w := written{count: r.uvarint(), time: r.time()}
-		if err := r.end("writer"); err != nil {
+		w := written{count: r.Uvarint(), time: r.Time()}
+		if err := r.End("writer"); err != nil {
 			return err
 		}
 		s.writes[string(it.Key()[1:])] = w

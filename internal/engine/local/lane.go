@@ -8,6 +8,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
+	"github.com/fanfare-push/fanfare/internal/engine/roster"
 )
 
 const laneCount = 256 // a power of two
@@ -17,7 +18,7 @@ type lane struct {
 	mu       sync.Mutex
 	memory   map[channel.ID]*memoryChannel
 	memUse   list.List // of *memoryChannel, the longest unused last
-	presence map[channel.ID]*members
+	presence map[channel.ID]*roster.Roster
 
 	// When the last of memUse was used, for who looks for the longest unused of all
 	// lanes; index.NoUse: there is none that could be forgotten.
@@ -34,7 +35,7 @@ func newLanes() *lanes {
 	for i := range l.all {
 		ln := &l.all[i]
 		ln.memory = make(map[channel.ID]*memoryChannel)
-		ln.presence = make(map[channel.ID]*members)
+		ln.presence = make(map[channel.ID]*roster.Roster)
 		ln.memOldest.Store(index.NoUse)
 	}
 	return l

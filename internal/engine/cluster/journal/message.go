@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fanfare-push/fanfare/internal/pack"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
@@ -33,8 +34,7 @@ var errMalformed = errors.New("malformed message of the log")
 // appendHead begins a message; entries follow with appendEntry.
 func appendHead(dst []byte, incarnation uint64, writer string, count uint64) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, Version), incarnation)
-	dst = append(binary.AppendUvarint(dst, uint64(len(writer))), writer...)
-	return binary.AppendUvarint(dst, count)
+	return binary.AppendUvarint(pack.AppendString(dst, writer), count)
 }
 
 // Encode makes a message of entries, as many as fit into size bytes and at least
@@ -47,7 +47,7 @@ func Encode(incarnation uint64, writer string, count uint64, entries []store.Ent
 		if i > 0 && len(b)+len(scratch)+binary.MaxVarintLen64 > size {
 			return b, i
 		}
-		b = append(binary.AppendUvarint(b, uint64(len(scratch))), scratch...)
+		b = pack.AppendString(b, scratch)
 	}
 	return b, len(entries)
 }
@@ -63,21 +63,10 @@ func decode(seq uint64, b []byte) (Message, error) {
 		return m, &store.VersionError{Version: b[0]}
 	}
 	m.Incarnation = binary.BigEndian.Uint64(b[1:])
-	b = b[9:]
-	writer, b, ok := field(b)
-	if !ok {
-		return m, errMalformed
-	}
-	count, n := binary.Uvarint(b)
-	if n <= 0 {
-		return m, errMalformed
-	}
-	m.Writer, m.Count = string(writer), count
-	for b = b[n:]; len(b) > 0; {
-		var entry []byte
-		if entry, b, ok = field(b); !ok {
-			return m, errMalformed
-		}
+	r := pack.Reader{B: b[9:]}
+	m.Writer, m.Count = r.String(), r.Uvarint()
+	for len(r.B) > 0 {
+		entry := r.Bytes()
 		e, err := store.DecodeEntry(entry)
 		var newer *store.VersionError
 		switch {
@@ -88,13 +77,8 @@ func decode(seq uint64, b []byte) (Message, error) {
 		}
 		m.Entries = append(m.Entries, e)
 	}
-	return m, nil
-}
-
-func field(b []byte) (v, rest []byte, ok bool) {
-	n, k := binary.Uvarint(b)
-	if k <= 0 || n > uint64(len(b)-k) {
-		return nil, nil, false
+	if r.Failed {
+		return m, errMalformed
 	}
-	return b[k : k+int(n)], b[k+int(n):], true
+	return m, nil
 }
