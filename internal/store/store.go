@@ -32,6 +32,7 @@ type Config struct {
 	Logger        *slog.Logger
 	CacheBytes    int64 // block cache; 0: DefaultCacheBytes
 	MemTableBytes int64 // 0: DefaultMemTableBytes
+	MaxBytes      int64 // what FreeBytes is counted from; 0: the disk's size
 	// Incarnation is that of the replicated log whose entries the store is to hold;
 	// 0: the store is the log, and draws its own.
 	Incarnation uint64
@@ -56,6 +57,7 @@ type Store struct {
 	db          *pebble.DB
 	incarnation uint64
 	unsynced    bool
+	maxBytes    int64
 	batches     sync.Pool
 
 	// Owned by whoever fills batches.
@@ -79,7 +81,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock, unsynced: cfg.Replayed || cfg.Volatile}
+	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock, unsynced: cfg.Replayed || cfg.Volatile, maxBytes: cfg.MaxBytes}
 	if err := s.open(&cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -230,6 +232,44 @@ func (s *Store) Sync() error {
 // fills batches.
 func (s *Store) Mark() Mark { return s.log.Mark }
 
+// NewRAM makes a file system in RAM.
+func NewRAM() FS { return vfs.NewMem() }
+
+// RemoveDir removes a data directory that no process has open, with all it holds.
+func RemoveDir(fsys FS, dir string) error {
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	if err := fsys.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove data directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// RenameDir gives a data directory that no process has open another name, which a
+// crash does not take back once it returns.
+func RenameDir(fsys FS, from, to string) error {
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	err := fsys.Rename(from, to)
+	if err == nil {
+		err = syncDir(fsys, fsys.PathDir(to))
+	}
+	if err != nil {
+		return fmt.Errorf("rename data directory %s: %w", from, err)
+	}
+	return nil
+}
+
+// Exists reports whether there is a finished data directory.
+func Exists(fsys FS, dir string) (bool, error) {
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	return readFormat(fsys, dir)
+}
+
 // Time is the log time of the last committed batch, for whoever fills batches.
 func (s *Store) Time() int64 { return s.log.Time }
 
@@ -239,8 +279,12 @@ func (s *Store) DiskUsage() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 // ErrUnsupported is what FreeBytes returns where the filesystem does not say.
 var ErrUnsupported = vfs.ErrUnsupported
 
-// FreeBytes is how much space is left for it.
+// FreeBytes is how much space is left for it: on its disk, or of MaxBytes.
 func (s *Store) FreeBytes() (uint64, error) {
+	if s.maxBytes > 0 {
+		m := s.db.Metrics()
+		return uint64(max(s.maxBytes-int64(m.DiskSpaceUsage()+m.MemTable.Size), 0)), nil
+	}
 	u, err := s.fs.GetDiskUsage(s.dir)
 	if err != nil {
 		return 0, fmt.Errorf("ask for free space: %w", err)
@@ -263,3 +307,6 @@ func (s *Store) Close() error {
 	}
 	return err
 }
+
+// Incarnation is the identity of the log whose entries the store holds.
+func (s *Store) Incarnation() uint64 { return s.incarnation }

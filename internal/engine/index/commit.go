@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -16,7 +17,9 @@ type Request struct {
 	Skip bool
 	// Repeat says that what is skipped was told before: the answer says so.
 	Repeat bool
-	Done   func(engine.PublishResult, error) // nil: nobody waits
+	// Until is when it is not worth waiting in a queue any more; zero: always is.
+	Until time.Time
+	Done  func(engine.PublishResult, error) // nil: nobody waits
 }
 
 // requestCost is what a request takes beside its publication.

@@ -3,6 +3,7 @@ package index
 import (
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
@@ -100,6 +101,24 @@ func (q *Queue) Take(buf []Request) (batch []Request, tick, open bool) {
 		q.items, q.head = q.items[:n], 0
 	}
 	return buf, tick, !q.closed || len(buf) > 0
+}
+
+// Overdue takes out the requests that have waited until their time.
+func (q *Queue) Overdue(now time.Time) (list []Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	kept := q.items[:q.head]
+	for _, r := range q.items[q.head:] {
+		if !r.Until.IsZero() && now.After(r.Until) {
+			list = append(list, r)
+			q.bytes -= r.Cost()
+			continue
+		}
+		kept = append(kept, r)
+	}
+	clear(q.items[len(kept):])
+	q.items = kept
+	return list
 }
 
 // Close lets Take return what is left, and then not open.

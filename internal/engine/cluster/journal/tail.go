@@ -263,7 +263,13 @@ func (t *tail) fetchOnce(ctx context.Context, sub *nats.Subscription, inbox stri
 		wait, cancel := context.WithTimeout(ctx, askTimeout)
 		msg, err := sub.NextMsgWithContext(wait)
 		cancel()
-		if err != nil || msg.Header.Get("Status") != "" { // the end, or nobody there
+		if err != nil {
+			return len(batch), t.hand(batch)
+		}
+		if status := msg.Header.Get("Status"); status != "" { // the end, nothing more, or nobody there
+			if len(batch) == 0 && status == "404" {
+				t.caughtUp.Store(time.Now().UnixNano())
+			}
 			return len(batch), t.hand(batch)
 		}
 		var seq, pending uint64
