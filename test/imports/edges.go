@@ -38,6 +38,7 @@ var edges = []edge{
 
 	{from: "internal/engine/...", to: outer, why: "an engine orders and stores; who is connected is the hub's knowledge"},
 	{from: "internal/engine/...", to: []string{"internal/hub", "internal/auth", "net/http"}, why: "an engine orders and stores; who is connected is the hub's knowledge"},
+	{from: "internal/engine/cluster/bus", to: []string{"internal/engine/cluster", "internal/engine/local", "internal/metrics", "net"}, why: "the bus is what nodes say to each other; who is a node, and what is stored, is not its business"},
 	{from: "internal/engine", to: []string{"internal/engine/*", "internal/store"}, why: "the contract must not know those who fulfil it"},
 	{from: "internal/store", to: append([]string{"internal/hub", "internal/engine/*", "internal/auth", "net/http"}, outer...), why: "the store keeps what it is given; it has no users, no network and no delivery"},
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
@@ -46,7 +47,9 @@ type Config struct {
 	// OnCommit is told of each batch of a log that was applied, as in local.Config.
 	// Called on one goroutine per log.
 	OnCommit func(publications int, took time.Duration)
-	Now      func() time.Time
+	// OnDead is told of nodes that are not heard of any more: bus.Config.OnDead.
+	OnDead func(bus.NodeInfo)
+	Now    func() time.Time
 
 	Logs     int // of each durability; fixed once the cluster has been made
 	Replicas int // of each log: 1, 3 or 5; at most as many as there are core nodes

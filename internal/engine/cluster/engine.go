@@ -9,26 +9,16 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/keys"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
-
-// Bus is what the engine needs of package bus.
-type Bus interface {
-	engine.Presence
-	engine.Controller
-	engine.Interest
-	// Publish answers before it returns.
-	Publish(ch channel.ID, pub *engine.Publication, done func(error))
-	Status() engine.Status
-	Close() error
-}
 
 // Engine is this node's part of a cluster.
 type Engine struct {
 	// Static after Open.
 	cfg      Config
-	bus      Bus
+	bus      *bus.Bus
 	disk     []*partition // the log of a channel is the one at its place
 	memory   []*partition
 	keys     *keys.Keys // of publications without history
@@ -50,13 +40,19 @@ var _ engine.Engine = (*Engine)(nil)
 // Open joins the cluster. It does not wait for other nodes or for the logs:
 // Status tells when they are there. Errors are those of the settings and of
 // store.Open.
-func Open(cfg Config, bus Bus) (*Engine, error) {
+func Open(cfg Config) (*Engine, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
+	b, err := bus.New(bus.Config{
+		Conn: cfg.Conn, Node: cfg.Node, Name: cfg.Label, Prefix: cfg.Name, Logger: cfg.Logger, Now: cfg.Now, OnDead: cfg.OnDead,
+	})
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{
-		cfg: cfg, bus: bus, keys: keys.New(cfg.MemoryKeys), stop: make(chan struct{}), attached: make(chan struct{}),
+		cfg: cfg, bus: b, keys: keys.New(cfg.MemoryKeys), stop: make(chan struct{}), attached: make(chan struct{}),
 	}
 	for _, memory := range []bool{false, true} {
 		for i := range cfg.Logs {

@@ -39,6 +39,9 @@ type Config struct {
 	Size    int      // of the cluster in core nodes: 1, 3 or 5; 0: this node and its Peers
 	Secret  string   // shared by the core nodes; must be set with Listen
 	TLS     *tls.Config
+	// ListenClients is host:port for edge nodes, which show the secret; "": only
+	// this machine can connect, at a port of chance. Needs Listen.
+	ListenClients string
 	// Advertise is the host:port that others reach this node under; "": Listen.
 	Advertise string
 
@@ -91,6 +94,7 @@ func (n *Node) connect() (*nats.Conn, error) {
 	log := n.cfg.Logger
 	opts := []nats.Option{
 		nats.Name("fanfare " + n.cfg.Name),
+		nats.NoEcho(), // what a node says itself it does not listen to
 		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(reconnectWait, reconnectWait),
 		nats.ReconnectBufSize(-1), // what cannot be sent now must fail now: who sends knows how to go on
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(maxPingsOut), nats.Timeout(2 * time.Second),
@@ -109,6 +113,9 @@ func (n *Node) connect() (*nats.Conn, error) {
 		}),
 	}
 	if n.server != nil {
+		if n.cfg.Listen != "" {
+			opts = append(opts, nats.Token(n.cfg.Secret))
+		}
 		return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
 	}
 	c := &n.cfg

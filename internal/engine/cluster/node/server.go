@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -20,8 +22,9 @@ import (
 type embedded struct {
 	*server.Server
 
-	lock   io.Closer
-	quorum int // how many core nodes are a majority, this one included
+	lock    io.Closer
+	quorum  int // how many core nodes are a majority, this one included
+	stopped atomic.Bool
 }
 
 // routeUser is who core nodes are to each other; their secret is the password.
@@ -60,7 +63,7 @@ func startServer(cfg *Config) (*embedded, error) {
 
 func serverOptions(cfg *Config, size int) (*server.Options, error) {
 	opts := &server.Options{
-		ServerName: cfg.Name, DontListen: true, NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
+		ServerName: cfg.Name, DontListen: cfg.Listen == "", NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
 		MaxPayload: MaxPayload, MaxPending: 256 << 20,
 		JetStream: true, StoreDir: cfg.Dir,
 		SyncAlways: true, // a publication that is acknowledged is on the disks of a majority
@@ -74,19 +77,20 @@ func serverOptions(cfg *Config, size int) (*server.Options, error) {
 	if cfg.Secret == "" {
 		return nil, ErrNoSecret
 	}
-	host, port, err := net.SplitHostPort(cfg.Listen)
+	host, port, err := address(cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("address for core nodes: %w", err)
 	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		return nil, fmt.Errorf("address for core nodes: %w", err)
+	// NATS forms a cluster only once it listens for clients too.
+	opts.Authorization = cfg.Secret
+	if opts.Host, opts.Port, err = address(cmp.Or(cfg.ListenClients, loopback)); err != nil {
+		return nil, fmt.Errorf("address for edge nodes: %w", err)
 	}
-	if number == 0 {
-		number = server.RANDOM_PORT
+	if cfg.TLS != nil && cfg.ListenClients != "" {
+		opts.TLS, opts.TLSConfig, opts.TLSTimeout, opts.AllowNonTLS = true, cfg.TLS, 2, false
 	}
 	opts.Cluster = server.ClusterOpts{
-		Name: cfg.Cluster, Host: host, Port: number, Advertise: cfg.Advertise,
+		Name: cfg.Cluster, Host: host, Port: port, Advertise: cfg.Advertise,
 		Username: routeUser, Password: cfg.Secret, AuthTimeout: 2,
 		PingInterval: pingEvery, MaxPingsOut: maxPingsOut, ConnectRetries: -1,
 	}
@@ -97,6 +101,20 @@ func serverOptions(cfg *Config, size int) (*server.Options, error) {
 		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: peer, User: url.UserPassword(routeUser, cfg.Secret)})
 	}
 	return opts, nil
+}
+
+// loopback is where nobody outside of the machine comes.
+const loopback = "127.0.0.1:0"
+
+func address(hostport string) (host string, port int, err error) {
+	host, number, err := net.SplitHostPort(hostport)
+	if err == nil {
+		port, err = strconv.Atoi(number)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, err
 }
 
 func (e *embedded) addr() net.Addr {
@@ -135,6 +153,9 @@ func (e *embedded) stop() error {
 	}
 	e.Shutdown()
 	e.WaitForShutdown()
+	if e.stopped.Swap(true) {
+		return nil
+	}
 	return e.lock.Close()
 }
 
