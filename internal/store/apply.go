@@ -16,7 +16,7 @@ import (
 // is unchanged and the entry has no effect but that time passed.
 func (b *Batch) Apply(e *Entry, rec *Record) (Outcome, error) {
 	if e.Version > EntryVersion {
-		return Outcome{}, fmt.Errorf("apply: log entry of version %d, this program knows up to %d", e.Version, EntryVersion)
+		return Outcome{}, fmt.Errorf("apply: %w", &VersionError{e.Version})
 	}
 	b.advance(e.Time)
 	switch e.Kind {
@@ -46,6 +46,7 @@ func (b *Batch) advance(t int64) {
 		b.deleteRange(appendKeyPeriod(nil, 0), appendKeyPeriod(nil, p-1))
 	}
 	b.log.KeyPeriod = p
+	b.forgetWriters()
 }
 
 func (b *Batch) publish(e *Entry, rec *Record) (Outcome, error) {

@@ -75,18 +75,26 @@ func (b *Batch) Commit() (err error) {
 			err = fmt.Errorf("commit: %v", r)
 		}
 	}()
-	if err := b.store.db.ApplyNoSyncWait(b.writes, pebble.Sync); err != nil {
+	if b.store.unsynced {
+		err = b.store.db.Apply(b.writes, pebble.NoSync)
+	} else {
+		err = b.store.db.ApplyNoSyncWait(b.writes, pebble.Sync)
+	}
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	b.store.log = b.log
 	return nil
 }
 
-// Wait returns once the committed batch is durable, and frees it. An error means
+// Wait returns once the committed batch is durable, or will come again from the
+// log that is replayed, and frees it. An error means
 // that it may or may not be, and that nothing after it will be.
 func (b *Batch) Wait() error {
-	if err := b.writes.SyncWait(); err != nil {
-		return fmt.Errorf("sync the log: %w", err)
+	if !b.store.unsynced {
+		if err := b.writes.SyncWait(); err != nil {
+			return fmt.Errorf("sync the log: %w", err)
+		}
 	}
 	return b.free()
 }
@@ -113,7 +121,7 @@ func (b *Batch) changed(ch channel.ID, rec *Record) {
 
 func (b *Batch) put(id uint64, p *engine.Publication) {
 	b.key = appendPubKey(b.key[:0], id, p.Offset)
-	b.value = appendPublication(b.value[:0], p)
+	b.value = AppendPublication(b.value[:0], p)
 	b.set(b.key, b.value)
 }
 

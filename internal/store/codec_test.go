@@ -25,8 +25,8 @@ var codecPublications = map[string]*engine.Publication{
 
 func TestPublicationsRoundTrip(t *testing.T) {
 	for name, p := range codecPublications {
-		b := appendPublication(nil, p)
-		got, err := decodePublication(b, p.Offset)
+		b := AppendPublication(nil, p)
+		got, err := DecodePublication(b, p.Offset)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -40,7 +40,7 @@ func TestPublicationsRoundTrip(t *testing.T) {
 		if at, err := publicationTime(b); err != nil || at != p.Time {
 			t.Errorf("%s: time %d %v", name, at, err)
 		}
-		if again := appendPublication(nil, p); !bytes.Equal(again, b) {
+		if again := AppendPublication(nil, p); !bytes.Equal(again, b) {
 			t.Errorf("%s is not the same bytes again", name)
 		}
 	}
@@ -50,9 +50,9 @@ func TestPublicationsRoundTrip(t *testing.T) {
 // missing: how long they are is Pebble's to know.
 func TestPublicationCutShort(t *testing.T) {
 	p := codecPublications["all"]
-	b := appendPublication(nil, p)
+	b := AppendPublication(nil, p)
 	for n := range len(b) - len(p.Data) {
-		if got, err := decodePublication(b[:n], 1); err == nil {
+		if got, err := DecodePublication(b[:n], 1); err == nil {
 			t.Errorf("%d bytes are %+v", n, got)
 		}
 	}
@@ -86,7 +86,12 @@ func TestRecordsRoundTrip(t *testing.T) {
 }
 
 func TestLogRoundTrip(t *testing.T) {
-	for _, want := range []Log{{}, {1, 2, 3, 4}, {math.MaxUint64, math.MaxUint64, math.MaxInt64, math.MaxUint32}} {
+	for _, want := range []Log{
+		{},
+		{Incarnation: 1, Number: 2, Time: 3, KeyPeriod: 4},
+		{Incarnation: 1, Number: 2, Time: 3, KeyPeriod: 4, Mark: Mark{5, "w", 6}},
+		{math.MaxUint64, math.MaxUint64, math.MaxInt64, math.MaxUint32, Mark{Seq: math.MaxUint64}},
+	} {
 		if got, err := decodeLog(want.append(nil)); err != nil || got != want {
 			t.Errorf("%+v %v, want %+v", got, err, want)
 		}
@@ -98,7 +103,7 @@ func TestVersions(t *testing.T) {
 	values := map[string]func([]byte) error{
 		"log":         func(b []byte) error { _, err := decodeLog(b); return err },
 		"record":      func(b []byte) error { _, err := decodeRecord(b, 1); return err },
-		"publication": func(b []byte) error { _, err := decodePublication(b, 1); return err },
+		"publication": func(b []byte) error { _, err := DecodePublication(b, 1); return err },
 		"time":        func(b []byte) error { _, err := publicationTime(b); return err },
 	}
 	for name, decode := range values {
@@ -134,14 +139,14 @@ func TestKeysSort(t *testing.T) {
 
 func FuzzPublication(f *testing.F) {
 	for _, p := range codecPublications {
-		f.Add(appendPublication(nil, p))
+		f.Add(AppendPublication(nil, p))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := decodePublication(b, 1)
+		p, err := DecodePublication(b, 1)
 		if err != nil {
 			return
 		}
-		again, err := decodePublication(appendPublication(nil, p), 1)
+		again, err := DecodePublication(AppendPublication(nil, p), 1)
 		if err != nil || !reflect.DeepEqual(normal(again), normal(p)) {
 			t.Errorf("%+v %v, then %+v", p, err, again)
 		}
@@ -175,7 +180,8 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzLog(f *testing.F) {
-	f.Add((&Log{1, 2, 3, 4}).append(nil))
+	f.Add((&Log{Incarnation: 1, Number: 2, Time: 3, KeyPeriod: 4}).append(nil))
+	f.Add((&Log{1, 2, 3, 4, Mark{5, "w", 6}}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := decodeLog(b)
 		if err != nil {

@@ -17,6 +17,7 @@ var (
 	ErrInUse       = errors.New("in use by another fanfare process")
 	ErrNewerFormat = errors.New("written by a newer version")
 	ErrUnreadable  = errors.New("cannot be read")
+	ErrOtherLog    = errors.New("holds entries of another log")
 )
 
 const (
@@ -42,6 +43,10 @@ func unreadable(dir string, cause error) error {
 	}
 	return fmt.Errorf("data directory %s %w: %w; %s", dir, ErrUnreadable, cause, Advice)
 }
+
+// Lock takes a directory for this process as a store takes its own, or fails
+// with ErrInUse.
+func Lock(dir string) (io.Closer, error) { return lockDir(vfs.Default, dir) }
 
 // lockDir makes the directory if need be and takes it for this process.
 func lockDir(fsys vfs.FS, dir string) (io.Closer, error) {

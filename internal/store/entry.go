@@ -50,6 +50,14 @@ type Log struct {
 	Number      uint64 // of the last entry
 	Time        int64  // log time: never falls, Unix milliseconds
 	KeyPeriod   int64  // the last period of idempotency keys that was begun
+	Mark        Mark   // where the replicated log was then; zero where the log is the store's own
+}
+
+// Mark is a message of a replicated log, which holds one or more entries.
+type Mark struct {
+	Seq    uint64 // its place in the log
+	Writer string // who wrote it: a process in one of its runs
+	Count  uint64 // and which of the writer's it was, rising
 }
 
 // Record is the state of one channel after some entry. The zero Record is a

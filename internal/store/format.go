@@ -2,13 +2,13 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/pack"
 )
 
 // This page is the format of the data directory.
@@ -25,6 +25,7 @@ import (
 //	p id:8 offset:8                → publication
 //	i period:4 id:8 key            → offset:8 time:8     idempotency; period = log time / window
 //	d due:8 id:8                   → len(app) app name   time index: when to look at a channel again
+//	w writer                       → count time          writers of a replicated log
 //
 // Values begin with a version byte. A reader refuses what is newer than it
 // knows; the format number rises whenever an older program could misread.
@@ -39,11 +40,12 @@ const (
 	tablePub     = 'p'
 	tableKey     = 'i'
 	tableDue     = 'd'
+	tableWriter  = 'w'
 
 	valueVersion = 1
 )
 
-var errMalformed = errors.New("malformed")
+var errMalformed = pack.ErrMalformed
 
 var logKey = []byte{tableLog}
 
@@ -58,12 +60,12 @@ func appendChannel(dst []byte, ch channel.ID) []byte {
 }
 
 func decodeChannel(b []byte) (channel.ID, error) {
-	r := reader{b: b}
-	app := string(r.bytes())
-	if r.failed {
+	r := read(b)
+	app := r.String()
+	if r.Failed {
 		return channel.ID{}, fmt.Errorf("channel name: %w", errMalformed)
 	}
-	return channel.ID{App: app, Name: string(r.b)}, nil
+	return channel.ID{App: app, Name: string(r.B)}, nil
 }
 
 const pubKeySize = 1 + 8 + 8

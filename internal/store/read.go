@@ -92,6 +92,15 @@ func (l *Page) Takes(p *engine.Publication) bool {
 	return true
 }
 
+// table iterates over one table.
+func (s *Store) table(t byte) (*pebble.Iterator, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{t}, UpperBound: []byte{t + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("read table %c: %w", t, err)
+	}
+	return it, nil
+}
+
 func (s *Store) pubs(id, from, to uint64) (*pebble.Iterator, error) {
 	opts := &pebble.IterOptions{LowerBound: appendPubKey(nil, id, from)}
 	if to == math.MaxUint64 {
@@ -115,7 +124,7 @@ func (s *Store) publication(it *pebble.Iterator) (*engine.Publication, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read publication: %w", err)
 	}
-	p, err := decodePublication(append(make([]byte, 0, len(v)), v...), offset)
+	p, err := DecodePublication(append(make([]byte, 0, len(v)), v...), offset)
 	if err != nil {
 		return nil, fmt.Errorf("offset %d: %w", offset, err)
 	}

@@ -32,6 +32,13 @@ type Config struct {
 	Logger        *slog.Logger
 	CacheBytes    int64 // block cache; 0: DefaultCacheBytes
 	MemTableBytes int64 // 0: DefaultMemTableBytes
+	MaxBytes      int64 // what FreeBytes is counted from; 0: the disk's size
+	// Incarnation is that of the replicated log whose entries the store is to hold;
+	// 0: the store is the log, and draws its own.
+	Incarnation uint64
+	// Replayed says that entries can be had again from a log after a crash: batches
+	// are not waited for. Volatile says that nothing has to be there again.
+	Replayed, Volatile bool
 	// OnFatal is told, once or more, why the store cannot go on: a write or sync
 	// failed, and what is in memory can no longer be trusted to be on disk. It
 	// should end the process. Called on any goroutine.
@@ -49,11 +56,14 @@ type Store struct {
 	lock        io.Closer
 	db          *pebble.DB
 	incarnation uint64
+	unsynced    bool
+	maxBytes    int64
 	batches     sync.Pool
 
 	// Owned by whoever fills batches.
 	log    Log
 	recent recentKeys
+	writes writers
 	seq    uint64
 	stuck  bool // a commit ended in a panic
 }
@@ -71,7 +81,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock}
+	s := &Store{dir: cfg.Dir, fs: cfg.FS, lock: lock, unsynced: cfg.Replayed || cfg.Volatile, maxBytes: cfg.MaxBytes}
 	if err := s.open(&cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -86,7 +96,7 @@ func (s *Store) open(cfg *Config) error {
 	if s.db, err = openPebble(cfg, formatted); err != nil {
 		return err
 	}
-	return s.begin(formatted)
+	return s.begin(cfg, formatted)
 }
 
 func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
@@ -106,6 +116,7 @@ func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
 func pebbleOptions(cfg *Config, formatted bool) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          manifestFS{cfg.FS},
+		DisableWAL:                  cfg.Volatile,
 		Logger:                      &logger{log: cfg.Logger, fatal: cfg.OnFatal},
 		EventListener:               events(cfg),
 		ErrorIfNotExists:            formatted,
@@ -134,7 +145,7 @@ func orDefault(v, otherwise int64) int64 {
 
 // begin reads the state of the log. A directory that has none was never
 // finished: it is, then, and only then called formatted.
-func (s *Store) begin(formatted bool) error {
+func (s *Store) begin(cfg *Config, formatted bool) error {
 	v, found, err := s.get(logKey)
 	if err == nil && found {
 		s.log, err = decodeLog(v)
@@ -149,16 +160,22 @@ func (s *Store) begin(formatted bool) error {
 	case s.log.Number > 0:
 		return unreadable(s.dir, fmt.Errorf("the file %s is missing though there are publications", formatFile))
 	default:
-		err = s.finish(found)
+		err = s.finish(cfg, found)
+	}
+	if err == nil && cfg.Incarnation != 0 && cfg.Incarnation != s.log.Incarnation {
+		err = fmt.Errorf("data directory %s %w", s.dir, ErrOtherLog)
+	}
+	if err == nil {
+		err = s.loadWriters()
 	}
 	s.incarnation, s.recent = s.log.Incarnation, newRecentKeys(s.log)
 	return err
 }
 
 // finish completes a new directory.
-func (s *Store) finish(found bool) error {
+func (s *Store) finish(cfg *Config, found bool) error {
 	if !found {
-		if err := s.incarnate(); err != nil {
+		if err := s.incarnate(cfg.Incarnation); err != nil {
 			return err
 		}
 	}
@@ -170,23 +187,87 @@ func (s *Store) reincarnate() error {
 	if yes, err := restored(s.fs, s.dir); err != nil || !yes {
 		return err
 	}
-	if err := s.incarnate(); err != nil {
+	if err := s.incarnate(0); err != nil {
 		return err
 	}
 	return forgetRestored(s.fs, s.dir)
 }
 
-// incarnate draws a new identity of the log and stores it.
-func (s *Store) incarnate() error {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return fmt.Errorf("open data directory %s: %w", s.dir, err)
+// incarnate stores the identity of the log; 0: draws a new one.
+func (s *Store) incarnate(id uint64) error {
+	s.log.Incarnation = id
+	if id == 0 {
+		s.log.Incarnation = NewIncarnation()
 	}
-	s.log.Incarnation = binary.BigEndian.Uint64(b[:]) >> 24 // 40 bits: 8 digits of an epoch
-	if err := s.db.Set(logKey, s.log.append(nil), pebble.Sync); err != nil {
+	if err := s.db.Set(logKey, s.log.append(nil), s.syncOptions()); err != nil {
 		return fmt.Errorf("open data directory %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// NewIncarnation draws an identity for a log.
+func NewIncarnation() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                           // never fails
+	return max(binary.BigEndian.Uint64(b[:])>>24, 1) // 40 bits: 8 digits of an epoch
+}
+
+func (s *Store) syncOptions() *pebble.WriteOptions {
+	if s.unsynced {
+		return pebble.NoSync
+	}
+	return pebble.Sync
+}
+
+// Sync makes durable what was committed unsynced, so that less of the log has to
+// be applied again.
+func (s *Store) Sync() error {
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync the store: %w", err)
+	}
+	return nil
+}
+
+// Mark is where the replicated log was at the last committed batch, for whoever
+// fills batches.
+func (s *Store) Mark() Mark { return s.log.Mark }
+
+// NewRAM makes a file system in RAM.
+func NewRAM() FS { return vfs.NewMem() }
+
+// RemoveDir removes a data directory that no process has open, with all it holds.
+func RemoveDir(fsys FS, dir string) error {
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	if err := fsys.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove data directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// RenameDir gives a data directory that no process has open another name, which a
+// crash does not take back once it returns.
+func RenameDir(fsys FS, from, to string) error {
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	err := fsys.Rename(from, to)
+	if err == nil {
+		err = syncDir(fsys, fsys.PathDir(to))
+	}
+	if err != nil {
+		return fmt.Errorf("rename data directory %s: %w", from, err)
+	}
+	return nil
+}
+
+// Exists reports whether there is a finished data directory.
+func Exists(fsys FS, dir string) (bool, error) {
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	return readFormat(fsys, dir)
 }
 
 // Time is the log time of the last committed batch, for whoever fills batches.
@@ -198,8 +279,12 @@ func (s *Store) DiskUsage() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 // ErrUnsupported is what FreeBytes returns where the filesystem does not say.
 var ErrUnsupported = vfs.ErrUnsupported
 
-// FreeBytes is how much space is left for it.
+// FreeBytes is how much space is left for it: on its disk, or of MaxBytes.
 func (s *Store) FreeBytes() (uint64, error) {
+	if s.maxBytes > 0 {
+		m := s.db.Metrics()
+		return uint64(max(s.maxBytes-int64(m.DiskSpaceUsage()+m.MemTable.Size), 0)), nil
+	}
 	u, err := s.fs.GetDiskUsage(s.dir)
 	if err != nil {
 		return 0, fmt.Errorf("ask for free space: %w", err)
@@ -222,3 +307,6 @@ func (s *Store) Close() error {
 	}
 	return err
 }
+
+// Incarnation is the identity of the log whose entries the store holds.
+func (s *Store) Incarnation() uint64 { return s.incarnation }

@@ -7,100 +7,43 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/pack"
 )
 
 // This file is the encoding of values: a version byte, then unsigned varints
 // and strings that begin with their length.
 
-// reader takes a value apart; once it has failed it yields zeros.
-type reader struct {
-	b      []byte
-	failed bool
-}
+// reader takes a value apart.
+type reader struct{ pack.Reader }
 
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.failed, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
+func read(b []byte) reader { return reader{pack.Reader{B: b}} }
 
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.failed = true
-		return 0
-	}
-	v := r.b[0]
-	r.b = r.b[1:]
-	return v
-}
-
-// bytes is a part of the value, not a copy; nil when empty.
-func (r *reader) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.failed, r.b = true, nil
-		return nil
-	}
-	if n == 0 {
-		return nil
-	}
-	v := r.b[:n:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) version(what string) error {
-	switch v := r.byte(); {
-	case v > valueVersion:
-		return fmt.Errorf("%s of version %d, this program knows up to %d", what, v, valueVersion)
-	case v == 0:
-		r.failed = true
-	}
-	return nil
-}
-
-// time is log time or a duration: never negative.
-func (r *reader) time() int64 {
-	v := int64(r.uvarint())
-	if v < 0 {
-		r.failed = true
-	}
-	return v
-}
-
-// end reports whether all could be read. What follows is the caller's.
-func (r *reader) end(what string) error {
-	if r.failed {
-		return fmt.Errorf("%s: %w", what, errMalformed)
-	}
-	return nil
-}
-
-func appendString[T string | []byte](dst []byte, s T) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
-}
+func (r *reader) version(what string) error { return r.Version(valueVersion, what) }
 
 func (l *Log) append(dst []byte) []byte {
 	dst = append(dst, valueVersion)
 	dst = binary.AppendUvarint(dst, l.Incarnation)
 	dst = binary.AppendUvarint(dst, l.Number)
 	dst = binary.AppendUvarint(dst, uint64(l.Time))
-	return binary.AppendUvarint(dst, uint64(l.KeyPeriod))
+	dst = binary.AppendUvarint(dst, uint64(l.KeyPeriod))
+	if l.Mark == (Mark{}) {
+		return dst
+	}
+	dst = pack.AppendString(binary.AppendUvarint(dst, l.Mark.Seq), l.Mark.Writer)
+	return binary.AppendUvarint(dst, l.Mark.Count)
 }
 
 func decodeLog(b []byte) (Log, error) {
-	r := reader{b: b}
+	r := read(b)
 	if err := r.version("log state"); err != nil {
 		return Log{}, err
 	}
-	l := Log{Incarnation: r.uvarint(), Number: r.uvarint(), Time: r.time(), KeyPeriod: r.time()}
-	r.failed = r.failed || len(r.b) > 0
-	return l, r.end("log state")
+	l := Log{Incarnation: r.Uvarint(), Number: r.Uvarint(), Time: r.Time(), KeyPeriod: r.Time()}
+	if len(r.B) > 0 {
+		l.Mark = Mark{Seq: r.Uvarint(), Writer: r.String(), Count: r.Uvarint()}
+	}
+	r.Failed = r.Failed || len(r.B) > 0
+	return l, r.End("log state")
 }
 
 func (r *Record) append(dst []byte) []byte {
@@ -115,16 +58,16 @@ func (r *Record) append(dst []byte) []byte {
 }
 
 func decodeRecord(b []byte, incarnation uint64) (Record, error) {
-	r := reader{b: b}
+	r := read(b)
 	if err := r.version("channel record"); err != nil {
 		return Record{}, err
 	}
 	c := Record{
-		ID: r.uvarint(), Top: r.uvarint(), Low: r.uvarint(), Deleted: r.uvarint(), Size: int(r.time()),
-		TTL: time.Duration(r.time()), MetaTTL: time.Duration(r.time()),
-		Last: r.time(), Oldest: r.time(), KeysUntil: r.time(), Due: r.time(),
+		ID: r.Uvarint(), Top: r.Uvarint(), Low: r.Uvarint(), Deleted: r.Uvarint(), Size: int(r.Time()),
+		TTL: time.Duration(r.Time()), MetaTTL: time.Duration(r.Time()),
+		Last: r.Time(), Oldest: r.Time(), KeysUntil: r.Time(), Due: r.Time(),
 	}
-	if r.failed || len(r.b) > 0 || c.ID == 0 || c.Deleted == 0 || c.Deleted > c.Low || c.Low-1 > c.Top {
+	if r.Failed || len(r.B) > 0 || c.ID == 0 || c.Deleted == 0 || c.Deleted > c.Low || c.Low-1 > c.Top {
 		return Record{}, fmt.Errorf("channel record: %w", errMalformed)
 	}
 	c.Epoch = epoch(incarnation, c.ID)
@@ -140,19 +83,20 @@ const (
 	hasUnknown // and all above
 )
 
-// appendPublication encodes everything but the offset, which is in the key.
-func appendPublication(dst []byte, p *engine.Publication) []byte {
+// AppendPublication encodes everything but the offset, which is in the key, and
+// Except.
+func AppendPublication(dst []byte, p *engine.Publication) []byte {
 	dst = append(dst, valueVersion, publicationFlags(p))
 	dst = binary.AppendUvarint(dst, uint64(p.Time))
 	if p.Event != "" {
-		dst = appendString(dst, p.Event)
+		dst = pack.AppendString(dst, p.Event)
 	}
 	if len(p.Tags) > 0 {
 		dst = appendTags(dst, p.Tags)
 	}
 	if i := p.Info; i != nil {
-		dst = appendString(appendString(dst, i.User), i.Client)
-		dst = appendString(appendString(dst, i.ConnInfo), i.ChanInfo)
+		dst = pack.AppendString(pack.AppendString(dst, i.User), i.Client)
+		dst = pack.AppendString(pack.AppendString(dst, i.ConnInfo), i.ChanInfo)
 	}
 	return append(dst, p.Data...)
 }
@@ -182,58 +126,58 @@ func appendTags(dst []byte, tags map[string]string) []byte {
 	slices.Sort(names)
 	dst = binary.AppendUvarint(dst, uint64(len(names)))
 	for _, k := range names {
-		dst = appendString(appendString(dst, k), tags[k])
+		dst = pack.AppendString(pack.AppendString(dst, k), tags[k])
 	}
 	return dst
 }
 
 // publicationTime reads only the log time of an encoded publication.
 func publicationTime(b []byte) (int64, error) {
-	r := reader{b: b}
+	r := read(b)
 	if err := r.version("publication"); err != nil {
 		return 0, err
 	}
-	r.byte()
-	t := r.time()
-	return t, r.end("publication")
+	r.Byte()
+	t := r.Time()
+	return t, r.End("publication")
 }
 
-// decodePublication keeps parts of b.
-func decodePublication(b []byte, offset uint64) (*engine.Publication, error) {
-	r := reader{b: b}
+// DecodePublication is what AppendPublication wrote. It keeps parts of b.
+func DecodePublication(b []byte, offset uint64) (*engine.Publication, error) {
+	r := read(b)
 	if err := r.version("publication"); err != nil {
 		return nil, err
 	}
-	flags := r.byte()
-	p := &engine.Publication{Offset: offset, Binary: flags&hasBinary != 0, Time: r.time()}
+	flags := r.Byte()
+	p := &engine.Publication{Offset: offset, Binary: flags&hasBinary != 0, Time: r.Time()}
 	if flags >= hasUnknown {
-		r.failed = true
+		r.Failed = true
 	}
 	if flags&hasEvent != 0 {
-		p.Event = string(r.bytes())
+		p.Event = r.String()
 	}
 	if flags&hasTags != 0 {
 		p.Tags = r.tags()
 	}
 	if flags&hasInfo != 0 {
 		p.Info = &engine.ClientInfo{
-			User: string(r.bytes()), Client: string(r.bytes()), ConnInfo: r.bytes(), ChanInfo: r.bytes(),
+			User: r.String(), Client: r.String(), ConnInfo: r.Bytes(), ChanInfo: r.Bytes(),
 		}
 	}
-	p.Data = r.b
-	return p, r.end("publication")
+	p.Data = r.B
+	return p, r.End("publication")
 }
 
 func (r *reader) tags() map[string]string {
-	n := r.uvarint()
-	if n == 0 || n > uint64(len(r.b))/2 { // a tag takes two bytes at least
-		r.failed = true
+	n := r.Count(2)
+	if n == 0 {
+		r.Failed = true
 		return nil
 	}
 	tags := make(map[string]string, n)
 	for range n {
-		k := string(r.bytes())
-		tags[k] = string(r.bytes())
+		k := r.String()
+		tags[k] = r.String()
 	}
 	return tags
 }

@@ -38,6 +38,7 @@ var edges = []edge{
 
 	{from: "internal/engine/...", to: outer, why: "an engine orders and stores; who is connected is the hub's knowledge"},
 	{from: "internal/engine/...", to: []string{"internal/hub", "internal/auth", "net/http"}, why: "an engine orders and stores; who is connected is the hub's knowledge"},
+	{from: "internal/engine/cluster/bus", to: []string{"internal/engine/cluster", "internal/engine/local", "internal/metrics", "net"}, why: "the bus is what nodes say to each other; who is a node, and what is stored, is not its business"},
 	{from: "internal/engine", to: []string{"internal/engine/*", "internal/store"}, why: "the contract must not know those who fulfil it"},
 	{from: "internal/store", to: append([]string{"internal/hub", "internal/engine/*", "internal/auth", "net/http"}, outer...), why: "the store keeps what it is given; it has no users, no network and no delivery"},
 
@@ -51,6 +52,8 @@ var edges = []edge{
 	{from: "internal/auth", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/metrics", "net/http"}, outer...), why: "auth turns a token into an Identity and knows nothing else"},
 	{from: "internal/channel", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/metrics", "net", "net/http", "os"}, outer...), why: "channel is pure: values in, values out"},
 	{from: "internal/metrics", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/channel"}, outer...), why: "everybody counts with metrics, so it can depend on nobody"},
+	{from: "internal/pack", to: []string{"internal/...", "net", "net/http", "os"}, why: "bytes mean nothing to it; who owns a format says what it holds"},
+	{from: "internal/engine/roster", to: []string{"internal/engine/*", "internal/store", "internal/pack", "net", "os"}, why: "it counts who is there; who tells, and whom, is an engine's business"},
 	{from: "internal/limit", to: []string{"internal/...", "net/http"}, why: "a bucket knows neither what it limits nor who is told"},
 
 	// test/echo is no test but a server: the transport by itself, for suites that test WebSocket.

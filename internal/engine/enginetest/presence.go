@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -25,21 +26,43 @@ func (s *stage) expect(t *testing.T, ch channel.ID, clients, users int, joins, l
 		}
 		r.mu.Unlock()
 	}
-	for _, n := range s.nodes {
-		members, err := await(t, func(done func(engine.Members, error)) { n.Members(ch, done) })
-		if err != nil || len(members) != clients {
-			t.Errorf("members %v, %v, want %d", members, err, clients)
+	for i, n := range s.nodes {
+		see := s.see(t, n, ch)
+		for deadline := time.Now().Add(patience); i > 0 && !see.is(clients, users) && time.Now().Before(deadline); {
+			<-time.After(time.Millisecond) // what happens on one node is seen on the others a little later
+			see = s.see(t, n, ch)
 		}
-		for id, info := range members {
+		if !see.is(clients, users) {
+			t.Errorf("node %d sees members %v and %+v, want %d and %d", i+1, see.members, see.stats, clients, users)
+		}
+		for id, info := range see.members {
 			if info.Client != id {
 				t.Errorf("%s is listed as %s", info.Client, id)
 			}
 		}
-		stats, err := await(t, func(done func(engine.PresenceStats, error)) { n.Stats(ch, done) })
-		if err != nil || stats != (engine.PresenceStats{Clients: clients, Users: users}) {
-			t.Errorf("stats %+v, %v, want %d and %d", stats, err, clients, users)
-		}
 	}
+}
+
+// sight is what a node sees of a channel.
+type sight struct {
+	members engine.Members
+	stats   engine.PresenceStats
+}
+
+func (s sight) is(clients, users int) bool {
+	return len(s.members) == clients && s.stats == (engine.PresenceStats{Clients: clients, Users: users})
+}
+
+func (s *stage) see(t *testing.T, n engine.Engine, ch channel.ID) (seen sight) {
+	t.Helper()
+	var err error
+	if seen.members, err = await(t, func(done func(engine.Members, error)) { n.Members(ch, done) }); err != nil {
+		t.Errorf("members: %v", err)
+	}
+	if seen.stats, err = await(t, func(done func(engine.PresenceStats, error)) { n.Stats(ch, done) }); err != nil {
+		t.Errorf("stats: %v", err)
+	}
+	return seen
 }
 
 func presence(s *stage) {

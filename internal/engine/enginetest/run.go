@@ -17,6 +17,9 @@ type Deployment struct {
 	// time, and what takes minutes is not asked of it.
 	Advance func(d time.Duration)
 	Nodes   int // how many Open opens; 0: one
+	// KeepsMemory says that what is kept in RAM is kept outside of the nodes, so
+	// that it outlives them.
+	KeepsMemory bool
 }
 
 // Run asks everything of the contract. deploy is called for each test anew;

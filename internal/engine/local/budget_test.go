@@ -9,6 +9,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
 )
 
 func numbered(i int) channel.ID { return channel.ID{App: "default", Name: fmt.Sprintf("c:%d", i)} }
@@ -64,7 +65,7 @@ func TestKeyBudgetForgetsTheOldest(t *testing.T) {
 	if n := e.Counters().KeysForgotten; n < 200 {
 		t.Errorf("%d forgotten", n)
 	}
-	if used := e.keys.used.Load(); used > 100 {
+	if used := e.keys.Len(); used > 100 {
 		t.Errorf("%d keys are kept", used)
 	}
 }
@@ -103,7 +104,7 @@ func TestManyChannelsExpire(t *testing.T) {
 	c := newClock()
 	e := open(t, Config{Now: c.now, TickEvery: time.Millisecond}, nil)
 	short := engine.Retention{Size: 10, TTL: 5 * time.Second, MetaTTL: 10 * time.Second}
-	const n = 3*maxDuePerBatch + 7
+	const n = 3*index.MaxDue + 7
 	var pending []<-chan reply
 	for i := range n {
 		pending = append(pending, send(e, numbered(i), short, "a", ""))
@@ -116,7 +117,7 @@ func TestManyChannelsExpire(t *testing.T) {
 	eventually(t, "all have expired", func() bool {
 		left := 0
 		for i := range n {
-			rec, err := e.store.Record(numbered(i))
+			rec, err := e.index.Store().Record(numbered(i))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/engine/index"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
@@ -21,15 +22,6 @@ const (
 	DefaultReserveBytes = 256 << 20
 	DefaultTickEvery    = time.Second
 	DefaultHangAfter    = 5 * time.Second
-)
-
-// Limits that are not configured.
-const (
-	maxBatchEntries = 1024
-	maxBatchBytes   = 1 << 20
-	maxFlights      = 8    // batches committed but not yet durable
-	maxRing         = 1024 // publications of one channel in RAM, for history on disk
-	maxDuePerBatch  = 128  // channels looked at between two batches of publications
 )
 
 // Config is what an Engine needs. Zero fields mean their defaults.
@@ -97,38 +89,24 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// counters are what Counters is made of; every field only rises.
+// counters are what Counters is made of beside the index's; every field only
+// rises.
 type counters struct {
-	batches, committed                            atomic.Uint64
-	syncNanos                                     atomic.Uint64
-	duplicates                                    atomic.Uint64
-	queueFull, readerQueueFull                    atomic.Uint64
-	cacheHits, cacheMisses                        atomic.Uint64
-	memoryTrimmed, memoryForgotten, keysForgotten atomic.Uint64
-	expired                                       atomic.Uint64
+	duplicates                     atomic.Uint64
+	queueFull                      atomic.Uint64
+	memoryTrimmed, memoryForgotten atomic.Uint64
 }
 
 // Counters is what the engine counted since it opened, and what it holds now.
 type Counters struct {
-	Batches         uint64        // batches made durable
-	Committed       uint64        // publications in them
-	SyncTime        time.Duration // spent waiting for them, in sum
-	Duplicates      uint64        // publishes answered from an idempotency key
-	QueueFull       uint64        // publishes refused: the committer's queue was full
-	ReaderQueueFull uint64        // history reads refused: the readers' queue was full
-	CacheHits       uint64        // history reads answered from RAM
-	CacheMisses     uint64        // and from disk
-	MemoryTrimmed   uint64        // publications dropped for MemoryBytes
-	MemoryForgotten uint64        // channels dropped for MemoryBytes
-	KeysForgotten   uint64        // idempotency keys dropped for MemoryKeys
-	Expired         uint64        // channels looked at because something of them expired
+	index.Counters // of channels on disk; Duplicates are of all
+
+	QueueFull       uint64 // publishes refused: the committer's queue was full
+	MemoryTrimmed   uint64 // publications dropped for MemoryBytes
+	MemoryForgotten uint64 // channels dropped for MemoryBytes
+	KeysForgotten   uint64 // idempotency keys dropped for MemoryKeys
 
 	QueueEntries   int
 	MemoryBytes    int64
-	CacheBytes     int64
-	HotChannels    int // channels on disk whose state is in RAM
 	MemoryChannels int
-	UsedBytes      uint64 // on disk
-	FreeBytes      uint64
-	ReadOnly       bool
 }

@@ -14,25 +14,6 @@ import (
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
-// While the Follower is told, the publication is already durable, readable and
-// in the ring, and its publisher has not been answered.
-func TestOrderOfFinish(t *testing.T) {
-	var e *Engine
-	var got string
-	answers := make(chan reply, 1)
-	f := &listener{on: func(p told) {
-		h := e.lanes.of(p.ch).hot[p.ch] // its lane is locked by who calls
-		got = fmt.Sprintf("top %d, ring %s, answers %d", h.durable.Top, dataOf(h.ring.pubs), len(answers))
-	}}
-	e = open(t, Config{}, f)
-	e.Publish(engine.PublishRequest{Channel: room, Retention: onDisk, Publication: engine.Publication{Data: []byte("a")}},
-		func(res engine.PublishResult, err error) { answers <- reply{res, err} })
-	await(t, answers)
-	if want := "top 1, ring 1:a, answers 0"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
 func TestNothingIsSeenBeforeItsSync(t *testing.T) {
 	d := &disk{FS: vfs.NewMem()}
 	f := &listener{}
@@ -46,14 +27,14 @@ func TestNothingIsSeenBeforeItsSync(t *testing.T) {
 	e.Publish(engine.PublishRequest{Channel: room, Retention: onDisk, SkipHistory: true, Publication: engine.Publication{Data: []byte("s")}},
 		func(res engine.PublishResult, err error) { skipped <- reply{res, err} })
 	eventually(t, "Pebble shows b", func() bool {
-		rec, err := e.store.Record(room)
+		rec, err := e.index.Store().Record(room)
 		return err == nil && rec.Top == 2
 	})
-	eventually(t, "the committer has taken all", func() bool { return e.queue.len() == 0 })
+	eventually(t, "the committer has taken all", func() bool { return e.queue.Len() == 0 })
 	if got := dataOf(history(t, e, room, onDisk).Publications); got != "1:a" {
 		t.Errorf("the ring shows %s", got)
 	}
-	e.shrinkHot(e.lanes.of(room)) // no ring: from disk
+	e.index.Cool(room) // no ring: from disk
 	res := history(t, e, room, onDisk)
 	if got := dataOf(res.Publications); got != "1:a" || res.Top.Offset != 1 {
 		t.Errorf("the disk shows %s, top %v", got, res.Top)
@@ -86,7 +67,7 @@ func TestCommitsAreObserved(t *testing.T) {
 	release := d.hold()
 	defer release()
 	pending := []<-chan reply{send(e, room, onDisk, "a", "")}
-	eventually(t, "the committer has taken it", func() bool { return e.queue.len() == 0 })
+	eventually(t, "the committer has taken it", func() bool { return e.queue.Len() == 0 })
 	for range 5 {
 		pending = append(pending, send(e, room, onDisk, "b", ""))
 	}
@@ -174,7 +155,7 @@ func nothingNewIsReadable(t *testing.T, e *Engine) {
 		if got := dataOf(a.res.Publications); a.err == nil && got != "1:a" || a.err != nil && !errors.Is(a.err, errFailed) {
 			t.Errorf("readable: %s, %v", got, a.err)
 		}
-		e.shrinkHot(e.lanes.of(room))
+		e.index.Cool(room)
 	}
 }
 
@@ -268,7 +249,7 @@ func TestFullQueueRefuses(t *testing.T) {
 				default:
 					pending = append(pending, c)
 				}
-				if len(pending) > maxFlights*maxBatchEntries*2 {
+				if len(pending) > 1<<15 {
 					t.Fatal("the queue takes anything")
 				}
 			}
@@ -285,30 +266,6 @@ func TestFullQueueRefuses(t *testing.T) {
 				t.Errorf("%d told, want %d", got, want)
 			}
 		})
-	}
-}
-
-func TestFullReaderQueueRefuses(t *testing.T) {
-	e := open(t, Config{Readers: 1, ReaderQueue: 1}, nil)
-	publish(t, e, room, onDisk, "a", "")
-	e.shrinkHot(e.lanes.of(room))
-	h := e.pin(room)
-	h.load.Lock() // the reader waits
-	first := readAll(e, room, onDisk)
-	eventually(t, "the reader has taken it", func() bool { return len(e.reads) == 0 })
-	second := readAll(e, room, onDisk)
-	if a := await(t, readAll(e, room, onDisk)); !errors.Is(a.err, engine.ErrBusy) {
-		t.Errorf("%+v", a)
-	}
-	if n := e.Counters().ReaderQueueFull; n != 1 {
-		t.Errorf("%d counted", n)
-	}
-	h.load.Unlock()
-	e.unpin(h)
-	for _, c := range []<-chan answer{first, second} {
-		if a := await(t, c); a.err != nil || dataOf(a.res.Publications) != "1:a" {
-			t.Errorf("%+v", a)
-		}
 	}
 }
 

@@ -1,14 +1,14 @@
 package local
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
+	"github.com/fanfare-push/fanfare/internal/engine/keys"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
@@ -16,26 +16,21 @@ import (
 type Engine struct {
 	// Static after Open.
 	cfg      Config
-	store    *store.Store
+	index    *index.Index
 	lanes    *lanes
-	queue    *queue
-	flights  chan *flight
-	reads    chan read
+	queue    *index.Queue
 	stop     chan struct{} // closed by Close: background goroutines end
 	boot     string        // prefix of the epochs of memory channels
-	opened   time.Time
 	follower engine.Follower
 
-	cache  budget       // rings of channels on disk
-	memory budget       // publications of memory channels
-	keys   budget       // idempotency keys in RAM
+	memory index.Budget // publications of memory channels
+	keys   *keys.Keys   // of publications that are not stored
 	uses   atomic.Int64 // a clock that counts uses of channels
 	epochs atomic.Uint64
 
-	committers sync.WaitGroup // committer and finisher
-	background sync.WaitGroup // readers and watchers
-	health     health
-	count      counters
+	committer sync.WaitGroup
+	watcher   sync.WaitGroup
+	count     counters
 
 	closing struct {
 		mu     sync.RWMutex // held for reading while work is handed in
@@ -46,34 +41,28 @@ type Engine struct {
 var _ engine.Engine = (*Engine)(nil)
 
 // errFailed answers what was in flight when the store broke.
-var errFailed = errors.New("the store failed")
+var errFailed = index.ErrFailed
 
 // Open opens the data directory and starts the engine. Errors are those of
 // store.Open.
 func Open(cfg Config) (*Engine, error) {
-	e := &Engine{cfg: cfg.withDefaults(), lanes: newLanes(), stop: make(chan struct{})}
-	e.queue = newQueue(e.cfg.QueueEntries, e.cfg.QueueBytes)
-	e.flights = make(chan *flight, maxFlights)
-	e.reads = make(chan read, e.cfg.ReaderQueue)
-	e.cache.limit, e.memory.limit, e.keys.limit = e.cfg.CacheBytes, e.cfg.MemoryBytes, int64(e.cfg.MemoryKeys)
-	e.boot, e.opened = newBoot(), time.Now()
-	s, err := store.Open(store.Config{
-		Dir: e.cfg.Dir, FS: e.cfg.FS, Logger: e.cfg.Logger,
-		CacheBytes: e.cfg.StoreCacheBytes, MemTableBytes: e.cfg.StoreMemTableBytes,
-		OnFatal: e.fail, OnCorrupt: e.corrupt,
+	e := &Engine{cfg: cfg.withDefaults(), lanes: newLanes(), stop: make(chan struct{}), boot: newBoot()}
+	e.queue = index.NewQueue(e.cfg.QueueEntries, e.cfg.QueueBytes)
+	e.memory.Limit, e.keys = e.cfg.MemoryBytes, keys.New(e.cfg.MemoryKeys)
+	x, err := index.Open(index.Config{
+		Store: store.Config{
+			Dir: e.cfg.Dir, FS: e.cfg.FS, CacheBytes: e.cfg.StoreCacheBytes, MemTableBytes: e.cfg.StoreMemTableBytes,
+		},
+		Logger: e.cfg.Logger, Now: e.cfg.Now, OnFatal: e.cfg.OnFatal, OnCommit: e.cfg.OnCommit, Tell: e.tell, Create: e.create,
+		HotChannels: e.cfg.HotChannels, CacheBytes: e.cfg.CacheBytes, Readers: e.cfg.Readers, ReaderQueue: e.cfg.ReaderQueue,
+		ReserveBytes: e.cfg.ReserveBytes, HangAfter: e.cfg.HangAfter,
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.store = s
-	e.health.logTime.Store(s.Time())
-	e.checkSpace()
-	e.committers.Go(e.commitLoop)
-	e.committers.Go(e.finishLoop)
-	for range e.cfg.Readers {
-		e.background.Go(e.readLoop)
-	}
-	e.background.Go(e.watchLoop)
+	e.index = x
+	e.committer.Go(e.commitLoop)
+	e.watcher.Go(e.watchLoop)
 	return e, nil
 }
 
@@ -118,10 +107,6 @@ func (e *Engine) leave() { e.closing.mu.RUnlock() }
 // now is the node's clock in Unix milliseconds.
 func (e *Engine) now() int64 { return e.cfg.Now().UnixMilli() }
 
-// readTime is the log time that reads go by: an idle log has not been told yet
-// how late it is.
-func (e *Engine) readTime() int64 { return max(e.health.logTime.Load(), e.now()) }
-
 // Close implements engine.Engine.
 func (e *Engine) Close() error {
 	e.closing.mu.Lock()
@@ -132,34 +117,50 @@ func (e *Engine) Close() error {
 	e.closing.closed = true
 	e.closing.mu.Unlock()
 	close(e.stop)
-	close(e.reads)
-	e.background.Wait() // readers first: they may still hand entries to the committer
-	e.queue.close()
-	e.committers.Wait()
-	err := e.store.Close()
-	if e.health.failed.Load() {
-		return fmt.Errorf("close engine: %w", errors.Join(errFailed, err))
-	}
-	return err
+	e.watcher.Wait()
+	e.index.StopReading() // readers may still hand entries to the committer
+	e.queue.Close()
+	e.committer.Wait()
+	return e.index.Close()
 }
 
 // Counters is a snapshot of what the engine counted.
 func (e *Engine) Counters() Counters {
 	c := &e.count
 	s := Counters{
-		Batches: c.batches.Load(), Committed: c.committed.Load(), SyncTime: time.Duration(c.syncNanos.Load()),
-		Duplicates: c.duplicates.Load(), QueueFull: c.queueFull.Load(), ReaderQueueFull: c.readerQueueFull.Load(),
-		CacheHits: c.cacheHits.Load(), CacheMisses: c.cacheMisses.Load(),
-		MemoryTrimmed: c.memoryTrimmed.Load(), MemoryForgotten: c.memoryForgotten.Load(), KeysForgotten: c.keysForgotten.Load(), Expired: c.expired.Load(),
-		QueueEntries: e.queue.len(), MemoryBytes: e.memory.used.Load(), CacheBytes: e.cache.used.Load(),
-		FreeBytes: e.health.free.Load(), UsedBytes: e.health.used.Load(), ReadOnly: e.health.readOnly.Load(),
+		Counters:      e.index.Counters(),
+		QueueFull:     c.queueFull.Load(),
+		MemoryTrimmed: c.memoryTrimmed.Load(), MemoryForgotten: c.memoryForgotten.Load(), KeysForgotten: e.keys.Forgotten(),
+		QueueEntries: e.queue.Len(), MemoryBytes: e.memory.Used.Load(),
 	}
+	s.Duplicates += c.duplicates.Load()
 	for i := range e.lanes.all {
 		l := &e.lanes.all[i]
 		l.mu.Lock()
-		s.HotChannels += len(l.hot)
 		s.MemoryChannels += len(l.memory)
 		l.mu.Unlock()
 	}
 	return s
+}
+
+// Status implements engine.Engine.
+func (e *Engine) Status() engine.Status { return e.index.Status() }
+
+// watchLoop looks at the disk, and lets time pass on an idle log.
+func (e *Engine) watchLoop() {
+	tick := time.NewTicker(e.cfg.TickEvery)
+	defer tick.Stop()
+	for lane := 0; ; lane++ {
+		select {
+		case <-e.stop:
+			return
+		case <-tick.C:
+		}
+		if e.index.Failed() {
+			continue
+		}
+		e.index.CheckSpace()
+		e.sweepMemory(lane)
+		e.queue.Wake()
+	}
 }

@@ -122,6 +122,12 @@ func publish(tb testing.TB, e *Engine, ch channel.ID, ret engine.Retention, data
 	return r.PublishResult
 }
 
+// answer is what a history read was answered with.
+type answer struct {
+	res engine.HistoryResult
+	err error
+}
+
 func readAll(e *Engine, ch channel.ID, ret engine.Retention) <-chan answer {
 	c := make(chan answer, 1)
 	e.History(engine.HistoryRequest{Channel: ch, Retention: ret, Limit: -1}, func(res engine.HistoryResult, err error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
 )
 
 // memoryChannel is a channel whose history is in RAM only. Its lane's mutex
@@ -17,7 +18,7 @@ type memoryChannel struct {
 	ch    channel.ID
 	epoch string
 	top   uint64
-	ring  ring // all that is kept
+	ring  index.Ring // all that is kept
 	ret   engine.Retention
 	last  int64 // of the last publication or first use, Unix milliseconds; never falls
 	keys  int64 // until when an idempotency key is remembered
@@ -57,7 +58,7 @@ func (e *Engine) memoryLocked(l *lane, ch channel.ID, ret engine.Retention, now 
 		m = &memoryChannel{ch: ch, epoch: e.boot + "." + strconv.FormatUint(n, 36), ret: ret, last: now}
 		l.memory[ch] = m
 		m.use = l.memUse.PushFront(m)
-		e.memory.used.Add(memoryChannelCost(m))
+		e.memory.Used.Add(memoryChannelCost(m))
 	}
 	m.used = e.uses.Add(1)
 	l.memUse.MoveToFront(m.use)
@@ -67,15 +68,15 @@ func (e *Engine) memoryLocked(l *lane, ch channel.ID, ret engine.Retention, now 
 }
 
 func (e *Engine) trimMemoryLocked(m *memoryChannel, now int64) {
-	keep := min(m.ret.Size, len(m.ring.pubs))
+	keep := min(m.ret.Size, len(m.ring.Pubs))
 	if m.ret.TTL > 0 {
-		keep = min(keep, len(m.ring.pubs)-m.ring.firstAfter(now-m.ret.TTL.Milliseconds()))
+		keep = min(keep, len(m.ring.Pubs)-m.ring.FirstAfter(now-m.ret.TTL.Milliseconds()))
 	}
-	e.memory.used.Add(-m.ring.dropTo(keep))
+	e.memory.Used.Add(-m.ring.DropTo(keep))
 }
 
 func (e *Engine) forgetMemoryLocked(l *lane, m *memoryChannel) {
-	e.memory.used.Add(-m.ring.dropTo(0) - memoryChannelCost(m))
+	e.memory.Used.Add(-m.ring.DropTo(0) - memoryChannelCost(m))
 	l.memUse.Remove(m.use)
 	delete(l.memory, m.ch)
 }
@@ -88,21 +89,20 @@ func (e *Engine) publishToMemory(req *engine.PublishRequest, pub *engine.Publica
 	res := e.publishMemoryLocked(l, req, pub)
 	l.mu.Unlock()
 	e.boundMemory()
-	e.boundKeys()
 	return res
 }
 
 // boundMemory holds memory channels to their budget. No lane is locked.
 func (e *Engine) boundMemory() {
-	if e.memory.over() {
-		e.memory.makeRoom(e.lanes, func(l *lane) int64 { return l.memOldest.Load() }, e.shrinkMemory)
+	if e.memory.Over() {
+		index.MakeRoom(&e.memory, e.lanes.all[:], func(l *lane) int64 { return l.memOldest.Load() }, e.shrinkMemory)
 	}
 }
 
 func (e *Engine) publishMemoryLocked(l *lane, req *engine.PublishRequest, pub *engine.Publication) engine.PublishResult {
 	now := e.now()
 	if req.IdempotencyKey != "" {
-		if res, dup := e.repeatLocked(l, req, now); dup {
+		if res, dup := e.repeat(req.Channel, req.IdempotencyKey, now); dup {
 			return res
 		}
 	}
@@ -111,28 +111,28 @@ func (e *Engine) publishMemoryLocked(l *lane, req *engine.PublishRequest, pub *e
 	m.last = max(m.last, now)
 	m.top++
 	pub.Offset, pub.Time = m.top, m.last
-	e.memory.used.Add(m.ring.push(pub))
+	e.memory.Used.Add(m.ring.Push(pub))
 	e.trimMemoryLocked(m, m.last)
 	if req.IdempotencyKey != "" {
-		e.rememberLocked(l, req, m.position(), now)
+		e.keys.Remember(req.Channel, req.IdempotencyKey, m.position(), now)
 		m.keys = now + engine.IdempotencyWindow.Milliseconds()
 	}
 	e.follower.Publication(req.Channel, m.epoch, pub)
 	return engine.PublishResult{Position: m.position()}
 }
 
-func (e *Engine) readMemory(req *engine.HistoryRequest) *answer {
+func (e *Engine) readMemory(req *engine.HistoryRequest) (engine.HistoryResult, error) {
 	defer e.boundMemory()
 	l := e.lanes.of(req.Channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := e.memoryLocked(l, req.Channel, req.Retention, e.now())
-	low := m.ring.first(m.top)
-	w, err := windowOf(req, m.position(), low)
-	if err == nil && w.from <= w.to {
-		w.res.Publications, _ = m.ring.page(&w, req, m.top)
+	low := m.ring.First(m.top)
+	w, err := index.WindowOf(req, m.position(), low)
+	if err == nil && w.From <= w.To {
+		w.Result.Publications, _ = m.ring.Page(&w, req, m.top)
 	}
-	return &answer{w.res, err}
+	return w.Result, err
 }
 
 func (e *Engine) removeMemory(ch channel.ID) {
@@ -140,13 +140,13 @@ func (e *Engine) removeMemory(ch channel.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if m := l.memory[ch]; m != nil {
-		e.memory.used.Add(-m.ring.dropTo(0))
+		e.memory.Used.Add(-m.ring.DropTo(0))
 	}
 }
 
 // stampMemoryLocked notes when the longest unused channel of the lane was used.
 func (l *lane) stampMemoryLocked() {
-	at := noUse
+	at := index.NoUse
 	if el := l.memUse.Back(); el != nil {
 		at = memoryOf(el).used
 	}
@@ -170,11 +170,11 @@ func (e *Engine) shrinkMemory(l *lane) {
 		return
 	}
 	m := memoryOf(el)
-	for len(m.ring.pubs) > 0 && e.memory.over() {
-		e.memory.used.Add(-m.ring.dropTo(len(m.ring.pubs) - 1))
+	for len(m.ring.Pubs) > 0 && e.memory.Over() {
+		e.memory.Used.Add(-m.ring.DropTo(len(m.ring.Pubs) - 1))
 		e.count.memoryTrimmed.Add(1)
 	}
-	if e.memory.over() {
+	if e.memory.Over() {
 		e.forgetMemoryLocked(l, m)
 		e.count.memoryForgotten.Add(1)
 	}
@@ -188,10 +188,10 @@ const sweepLanes = 16
 // asks for.
 func (e *Engine) sweepMemory(turn int) {
 	now := e.now()
+	e.keys.Sweep(turn, now)
 	for i := range sweepLanes {
 		l := &e.lanes.all[(turn*sweepLanes+i)%laneCount]
 		l.mu.Lock()
-		e.forgetLocked(l, now)
 		for _, m := range l.memory {
 			if m.expired(now) {
 				e.forgetMemoryLocked(l, m)

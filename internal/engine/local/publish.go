@@ -5,6 +5,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
@@ -37,15 +38,14 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 // pass hands a publication without history to the Follower.
 func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) engine.PublishResult {
 	pub.Time = e.now()
-	defer e.boundKeys()
 	l := e.lanes.of(req.Channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if req.IdempotencyKey != "" {
-		if res, dup := e.repeatLocked(l, req, pub.Time); dup {
+		if res, dup := e.repeat(req.Channel, req.IdempotencyKey, pub.Time); dup {
 			return res
 		}
-		e.rememberLocked(l, req, engine.Position{}, pub.Time)
+		e.keys.Remember(req.Channel, req.IdempotencyKey, engine.Position{}, pub.Time)
 	}
 	e.follower.Publication(req.Channel, "", pub)
 	return engine.PublishResult{}
@@ -54,26 +54,17 @@ func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) engin
 // publishToDisk queues a publication for the committer; a returned error was not
 // told to done.
 func (e *Engine) publishToDisk(req *engine.PublishRequest, pub *engine.Publication, done func(engine.PublishResult, error)) error {
-	if err := e.writable(!req.SkipHistory); err != nil {
+	if err := e.index.Writable(!req.SkipHistory); err != nil {
 		return err
 	}
-	err := e.queue.put(request{
-		kind: store.Publish, skip: req.SkipHistory, ch: req.Channel, ret: req.Retention, key: req.IdempotencyKey, pub: pub, done: done,
+	err := e.queue.Put(index.Request{
+		Entry: store.Entry{
+			Version: store.EntryVersion, Kind: store.Publish, Channel: req.Channel, Retention: req.Retention, Key: req.IdempotencyKey, Pub: pub,
+		},
+		Skip: req.SkipHistory, Done: done,
 	})
 	if errors.Is(err, engine.ErrBusy) {
 		e.count.queueFull.Add(1)
 	}
 	return err
-}
-
-// writable reports why nothing can be stored now. needsSpace is false for what
-// gives space back or takes none.
-func (e *Engine) writable(needsSpace bool) error {
-	switch {
-	case e.health.failed.Load():
-		return errFailed
-	case needsSpace && e.health.readOnly.Load():
-		return engine.ErrReadOnly
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package local
+package index
 
 import (
 	"container/list"
@@ -26,41 +26,41 @@ type hot struct {
 	// Guarded by lane.mu.
 	loaded  bool
 	durable store.Record // after everything durable so far
-	ring    ring         // durable publications only
+	ring    Ring         // durable publications only
 	pins    int          // who works with it now, entries in flight included
 	use     *list.Element
 	used    int64
 }
 
 // pin finds or makes the hot channel and holds it. unpin must follow.
-func (e *Engine) pin(ch channel.ID) *hot {
-	l := e.lanes.of(ch)
+func (x *Index) pin(ch channel.ID) *hot {
+	l := x.lanes.of(ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return e.pinLocked(l, ch)
+	return x.pinLocked(l, ch)
 }
 
-func (e *Engine) pinLocked(l *lane, ch channel.ID) *hot {
+func (x *Index) pinLocked(l *lane, ch channel.ID) *hot {
 	h := l.hot[ch]
 	if h == nil {
 		h = &hot{ch: ch, lane: l}
 		l.hot[ch] = h
 		h.use = l.hotUse.PushFront(h)
-		e.coolLocked(l)
+		x.coolLocked(l)
 	}
 	h.pins++
-	e.touchLocked(h)
+	x.touchLocked(h)
 	return h
 }
 
 // touchLocked makes h the most recently used of its lane.
-func (e *Engine) touchLocked(h *hot) {
-	h.used = e.uses.Add(1)
+func (x *Index) touchLocked(h *hot) {
+	h.used = x.uses.Add(1)
 	h.lane.hotUse.MoveToFront(h.use)
 	h.lane.stampHotLocked()
 }
 
-func (e *Engine) unpin(h *hot) {
+func (x *Index) unpin(h *hot) {
 	h.lane.mu.Lock()
 	h.pins--
 	h.lane.mu.Unlock()
@@ -74,13 +74,13 @@ func hotOf(el *list.Element) *hot {
 
 // coolLocked forgets the longest unused channels over the limit. Pinned ones
 // stay, so that the limit may be passed by as many as are in flight.
-func (e *Engine) coolLocked(l *lane) {
-	limit := max(e.cfg.HotChannels/laneCount, 1)
+func (x *Index) coolLocked(l *lane) {
+	limit := max(x.cfg.HotChannels/laneCount, 1)
 	for el := l.hotUse.Back(); el != nil && len(l.hot) > limit; {
 		h := hotOf(el)
 		el = el.Prev()
 		if h.pins == 0 && h.used > 0 {
-			e.cache.used.Add(-h.ring.dropTo(0))
+			x.cache.Used.Add(-h.ring.DropTo(0))
 			l.hotUse.Remove(h.use)
 			delete(l.hot, h.ch)
 		}
@@ -90,7 +90,7 @@ func (e *Engine) coolLocked(l *lane) {
 
 // stampHotLocked notes when the longest unused channel of the lane was used.
 func (l *lane) stampHotLocked() {
-	at := noUse
+	at := NoUse
 	if el := l.hotUse.Back(); el != nil {
 		at = hotOf(el).used
 	}
@@ -99,15 +99,15 @@ func (l *lane) stampHotLocked() {
 
 // shrinkHot forgets the longest unused channel of the lane; of a pinned one only
 // the ring. A lane without either is passed over until it is used again.
-func (e *Engine) shrinkHot(l *lane) {
+func (x *Index) shrinkHot(l *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for el := l.hotUse.Back(); el != nil; el = el.Prev() {
 		h := hotOf(el)
-		if h.pins > 0 && h.ring.bytes == 0 {
+		if h.pins > 0 && h.ring.Bytes == 0 {
 			continue
 		}
-		e.cache.used.Add(-h.ring.dropTo(0))
+		x.cache.Used.Add(-h.ring.DropTo(0))
 		if h.pins == 0 {
 			l.hotUse.Remove(h.use)
 			delete(l.hot, h.ch)
@@ -115,11 +115,15 @@ func (e *Engine) shrinkHot(l *lane) {
 		l.stampHotLocked()
 		return
 	}
-	l.hotOldest.Store(noUse)
+	l.hotOldest.Store(NoUse)
 }
 
+// Cool lets RAM forget a channel, or of one in use its ring, as it would make
+// room. Tests read from disk so.
+func (x *Index) Cool(ch channel.ID) { x.shrinkHot(x.lanes.of(ch)) }
+
 // ensure reads the channel's record unless somebody has. h is pinned.
-func (e *Engine) ensure(h *hot) (store.Record, error) {
+func (x *Index) ensure(h *hot) (store.Record, error) {
 	h.load.Lock()
 	defer h.load.Unlock()
 	h.lane.mu.Lock()
@@ -128,13 +132,13 @@ func (e *Engine) ensure(h *hot) (store.Record, error) {
 	if loaded {
 		return rec, nil
 	}
-	rec, err := e.store.Record(h.ch)
+	rec, err := x.store.Record(h.ch)
 	if err != nil {
 		return store.Record{}, fmt.Errorf("load channel: %w", err)
 	}
-	if e.health.failed.Load() {
+	if x.health.failed.Load() {
 		// What the store shows may be what it failed to make durable.
-		return store.Record{}, errFailed
+		return store.Record{}, ErrFailed
 	}
 	// Nothing of the channel is in flight: whoever applies to it loads it first.
 	h.lane.mu.Lock()
@@ -145,17 +149,17 @@ func (e *Engine) ensure(h *hot) (store.Record, error) {
 
 // advanceLocked makes rec what is durable of h, and pub, if any, the newest
 // publication in its ring.
-func (e *Engine) advanceLocked(h *hot, rec *store.Record, pub *engine.Publication) {
+func (x *Index) advanceLocked(h *hot, rec *store.Record, pub *engine.Publication) {
 	grown := int64(0)
 	if rec.ID != h.durable.ID {
-		grown -= h.ring.dropTo(0)
+		grown -= h.ring.DropTo(0)
 	}
 	h.durable, h.loaded = *rec, true
 	if pub != nil {
-		grown += h.ring.push(pub)
+		grown += h.ring.Push(pub)
 	}
 	// Channels come and go with single publications: keep no more than is kept.
 	keep := min(rec.Top+1-rec.Low, maxRing)
-	grown -= h.ring.dropTo(int(min(keep, uint64(len(h.ring.pubs)))))
-	e.cache.used.Add(grown)
+	grown -= h.ring.DropTo(int(min(keep, uint64(len(h.ring.Pubs)))))
+	x.cache.Used.Add(grown)
 }

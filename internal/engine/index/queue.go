@@ -1,56 +1,40 @@
-package local
+package index
 
 import (
 	"runtime"
 	"sync"
+	"time"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
-	"github.com/fanfare-push/fanfare/internal/store"
 )
 
-// request is one entry on its way to the log, or a publication that only takes
-// its place in the order (skip).
-type request struct {
-	kind store.Kind
-	skip bool
-	ch   channel.ID
-	ret  engine.Retention
-	key  string
-	pub  *engine.Publication
-	done func(engine.PublishResult, error)
-}
+// A take is bounded, so that what is written at once is.
+const (
+	maxBatchEntries = 1024
+	maxBatchBytes   = 1 << 20
+)
 
-// requestCost is what a request takes beside its publication.
-const requestCost = 256
-
-func (r *request) cost() int64 {
-	if r.pub == nil {
-		return requestCost
-	}
-	return requestCost + ringCost(r.pub)
-}
-
-// queue holds what publishers handed in until the committer takes it.
-type queue struct {
+// Queue holds what publishers handed in until one goroutine takes it.
+type Queue struct {
 	maxEntries int
 	maxBytes   int64
 	wake       chan struct{} // capacity 1
 
 	mu     sync.Mutex
-	items  []request
+	items  []Request
 	head   int
 	bytes  int64
 	tick   bool
 	closed bool
 }
 
-func newQueue(entries int, bytes int64) *queue {
-	return &queue{maxEntries: entries, maxBytes: bytes, wake: make(chan struct{}, 1)}
+// NewQueue makes a queue of so many entries and bytes.
+func NewQueue(entries int, bytes int64) *Queue {
+	return &Queue{maxEntries: entries, maxBytes: bytes, wake: make(chan struct{}, 1)}
 }
 
-// put fails with ErrBusy when the queue is full, with ErrClosed after close.
-func (q *queue) put(r request) error {
+// Put fails with ErrBusy when the queue is full, with ErrClosed after Close.
+func (q *Queue) Put(r Request) error {
 	q.mu.Lock()
 	switch {
 	case q.closed:
@@ -62,7 +46,7 @@ func (q *queue) put(r request) error {
 	}
 	first := len(q.items) == q.head
 	q.items = append(q.items, r)
-	q.bytes += r.cost()
+	q.bytes += r.Cost()
 	q.mu.Unlock()
 	if first {
 		q.nudge()
@@ -70,24 +54,24 @@ func (q *queue) put(r request) error {
 	return nil
 }
 
-func (q *queue) nudge() {
+func (q *Queue) nudge() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// wakeForTick asks the committer to see what has expired.
-func (q *queue) wakeForTick() {
+// Wake lets Take return with tick set.
+func (q *Queue) Wake() {
 	q.mu.Lock()
 	q.tick = true
 	q.mu.Unlock()
 	q.nudge()
 }
 
-// take moves the next entries, bounded in number and bytes, to buf. It waits for
+// Take moves the next entries, bounded in number and bytes, to buf. It waits for
 // the first one or a tick; open is false once the queue is closed and empty.
-func (q *queue) take(buf []request) (batch []request, tick, open bool) {
+func (q *Queue) Take(buf []Request) (batch []Request, tick, open bool) {
 	for {
 		q.mu.Lock()
 		if len(q.items) > q.head || q.tick || q.closed {
@@ -102,9 +86,9 @@ func (q *queue) take(buf []request) (batch []request, tick, open bool) {
 	bytes := int64(0)
 	for q.head < len(q.items) && len(buf) < maxBatchEntries && bytes < maxBatchBytes {
 		r := &q.items[q.head]
-		bytes += r.cost()
+		bytes += r.Cost()
 		buf = append(buf, *r)
-		*r = request{}
+		*r = Request{}
 		q.head++
 	}
 	q.bytes -= bytes
@@ -119,14 +103,34 @@ func (q *queue) take(buf []request) (batch []request, tick, open bool) {
 	return buf, tick, !q.closed || len(buf) > 0
 }
 
-func (q *queue) close() {
+// Overdue takes out the requests that have waited until their time.
+func (q *Queue) Overdue(now time.Time) (list []Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	kept := q.items[:q.head]
+	for _, r := range q.items[q.head:] {
+		if !r.Until.IsZero() && now.After(r.Until) {
+			list = append(list, r)
+			q.bytes -= r.Cost()
+			continue
+		}
+		kept = append(kept, r)
+	}
+	clear(q.items[len(kept):])
+	q.items = kept
+	return list
+}
+
+// Close lets Take return what is left, and then not open.
+func (q *Queue) Close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
 	q.nudge()
 }
 
-func (q *queue) len() int {
+// Len is how many entries wait.
+func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.items) - q.head

@@ -1,0 +1,153 @@
+package bus
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// Bus joins this node to the others. Its methods are safe for use by any
+// goroutine.
+type Bus struct {
+	// Static after New.
+	cfg      Config
+	subjects *subjects
+	streams  [Shards + 1]stream
+	out      *outbound
+	inbound  chan *nats.Msg
+	queries  chan *query
+	attached chan struct{} // closed by Attach
+	stop     chan struct{} // closed by Close
+
+	follower engine.Follower // static after Attach
+
+	// others are the nodes that are alive, this one not among them, sorted by id.
+	// The list is replaced, never changed.
+	others     atomic.Pointer[[]*peer]
+	maxPayload atomic.Int64 // bytes that NATS takes in one message
+	counts     shares
+	count      counters
+
+	receiver, sender sync.WaitGroup
+	closing          struct {
+		mu     sync.RWMutex // held for reading while work is handed in
+		closed bool
+	}
+}
+
+var (
+	_ engine.Presence   = (*Bus)(nil)
+	_ engine.Controller = (*Bus)(nil)
+	_ engine.Interest   = (*Bus)(nil)
+)
+
+// New joins the node to the bus once Attach is called. It fails when the Config is
+// wrong, or NATS refuses subscriptions.
+func New(cfg Config) (*Bus, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{
+		cfg: cfg, subjects: subjectsOf(cfg.Prefix), out: newOutbound(),
+		inbound: make(chan *nats.Msg, cfg.MaxInbound), queries: make(chan *query, MaxQueries),
+		attached: make(chan struct{}), stop: make(chan struct{}),
+	}
+	for i := range b.streams {
+		b.streams[i].init(i)
+	}
+	b.streams[everyone].sources = make(map[uint32]*source)
+	b.others.Store(&[]*peer{})
+	b.counts.init()
+	b.maxPayload.Store(cfg.Conn.MaxPayload())
+	r := newReceiver(b)
+	for _, subject := range []string{b.subjects.streams[everyone], b.subjects.nodes + cfg.Node} {
+		sub, err := cfg.Conn.ChanSubscribe(subject, b.inbound)
+		if err != nil {
+			r.unsubscribe()
+			return nil, fmt.Errorf("bus: subscribe: %w", err)
+		}
+		r.subs, r.dropped = append(r.subs, sub), append(r.dropped, 0)
+	}
+	b.receiver.Go(r.run)
+	b.sender.Go(b.send)
+	return b, nil
+}
+
+// Attach implements engine.Interest. Other nodes hear of this one from here on.
+func (b *Bus) Attach(f engine.Follower) {
+	b.follower = f
+	close(b.attached)
+}
+
+// Status says whether other nodes can be reached.
+func (b *Bus) Status() engine.Status {
+	if s := b.cfg.Conn.Status(); s != nats.CONNECTED {
+		return engine.Status{Reason: "not connected to NATS: " + s.String()}
+	}
+	return engine.Status{Ready: true}
+}
+
+// Close tells the others that this node leaves, sends what is queued, answers what
+// is in flight with ErrClosed, and returns when every goroutine is gone.
+func (b *Bus) Close() error {
+	b.closing.mu.Lock()
+	if b.closing.closed {
+		b.closing.mu.Unlock()
+		return nil
+	}
+	b.closing.closed = true
+	b.closing.mu.Unlock()
+	close(b.stop)
+	b.receiver.Wait()
+	b.out.close()
+	b.sender.Wait()
+	return nil
+}
+
+// enter reports whether the bus is open; leave must follow if it is. Close waits
+// for everybody inside.
+func (b *Bus) enter() bool {
+	b.closing.mu.RLock()
+	if b.closing.closed {
+		b.closing.mu.RUnlock()
+		return false
+	}
+	return true
+}
+
+func (b *Bus) leave() { b.closing.mu.RUnlock() }
+
+// alone reports whether there is nobody to tell.
+func (b *Bus) alone() bool { return len(*b.others.Load()) == 0 }
+
+// send gives NATS what is queued, in order.
+func (b *Bus) send() {
+	var batch []sending
+	for open := true; open; {
+		batch, open = b.out.take(batch)
+		for i := range batch {
+			s := &batch[i]
+			switch {
+			case s.do != nil:
+				s.do()
+			case b.cfg.Conn.Publish(s.subject, s.data) != nil:
+				b.count.unsent.Add(1) // missed by its number
+			default:
+				b.count.sent.Add(1)
+			}
+			if s.after != nil {
+				s.after()
+			}
+		}
+	}
+	// What was sent last is the farewell; where NATS is away there is nobody to hear it.
+	_ = b.cfg.Conn.FlushTimeout(b.cfg.FollowWait)
+}
+
+// message begins a message of this node.
+func (b *Bus) message(k kind) *message { return &message{kind: k, from: b.cfg.Node} }

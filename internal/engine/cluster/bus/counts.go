@@ -1,0 +1,134 @@
+package bus
+
+import (
+	"sync"
+)
+
+// MaxSharedKeys is how many counts of this node others are told, and how many of
+// another node this one keeps; more are counted as unshared and limited on their
+// node alone.
+const MaxSharedKeys = 1 << 18
+
+// MaxSharedKey is the longest key of a count in bytes.
+const MaxSharedKey = 1024
+
+// shares is how many of something, say sessions of a user, each node has. Others
+// know it a beat later: limits by it are approximate, by what a node lets in
+// within that time.
+type shares struct {
+	mu     sync.Mutex
+	own    map[string]uint64
+	dirty  map[string]struct{} // what others were not told yet
+	peers  map[uint32]map[string]uint64
+	others map[string]uint64 // the sums of peers
+}
+
+func (s *shares) init() {
+	s.own = make(map[string]uint64)
+	s.dirty = make(map[string]struct{})
+	s.peers = make(map[uint32]map[string]uint64)
+	s.others = make(map[string]uint64)
+}
+
+// Count adds by to what this node has of a key; below zero it does not fall.
+func (b *Bus) Count(key string, by int) {
+	s := &b.counts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, known := s.own[key]
+	if len(key) > MaxSharedKey || !known && len(s.own) >= MaxSharedKeys {
+		b.count.unshared.Add(1)
+		return
+	}
+	if now := int64(n) + int64(by); now > 0 {
+		s.own[key] = uint64(now)
+	} else {
+		delete(s.own, key)
+	}
+	s.dirty[key] = struct{}{}
+}
+
+// Others is what all other nodes have of a key, as far as this one has heard.
+func (b *Bus) Others(key string) int {
+	s := &b.counts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.others[key])
+}
+
+// changed is what others were not told yet; of a key that is gone, 0.
+func (s *shares) changed() []count {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]count, 0, len(s.dirty))
+	for key := range s.dirty {
+		list = append(list, count{key, s.own[key]})
+	}
+	clear(s.dirty)
+	return list
+}
+
+// all is all that this node has.
+func (s *shares) all() []count {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]count, 0, len(s.own))
+	for key, n := range s.own {
+		list = append(list, count{key, n})
+	}
+	return list
+}
+
+// take sets what a node has of some keys.
+func (s *shares) take(node uint32, list []count) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	has := s.peers[node]
+	if has == nil {
+		has = make(map[string]uint64)
+		s.peers[node] = has
+	}
+	for _, c := range list {
+		old, known := has[c.key]
+		if !known && len(has) >= MaxSharedKeys {
+			continue
+		}
+		s.addLocked(c.key, c.n, old)
+		if c.n == 0 {
+			delete(has, c.key)
+		} else {
+			has[c.key] = c.n
+		}
+	}
+}
+
+// replace sets all that a node has.
+func (s *shares) replace(node uint32, list []count) {
+	s.forget(node)
+	s.take(node, list)
+}
+
+// forget takes away what a node has.
+func (s *shares) forget(node uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, n := range s.peers[node] {
+		s.addLocked(key, 0, n)
+	}
+	delete(s.peers, node)
+}
+
+func (s *shares) addLocked(key string, n, instead uint64) {
+	sum := s.others[key] + n - instead
+	if sum == 0 {
+		delete(s.others, key)
+	} else {
+		s.others[key] = sum
+	}
+}
+
+func (s *shares) keys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.own)
+}

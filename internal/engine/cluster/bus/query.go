@@ -1,0 +1,146 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+// This file asks all nodes who is on a channel, on behalf of one that has no
+// interest in it.
+
+// MaxQueries is how many questions may wait, and how many may be under way; more
+// are refused with ErrBusy.
+const MaxQueries = 1024
+
+// query is one question. It belongs to the receiver.
+type query struct {
+	ch       channel.ID
+	until    time.Time
+	done     func([]*engine.ClientInfo, error) // called with the stream's lock held
+	missing  map[uint32]*answer                // by peer.number: who has not answered
+	sessions []*engine.ClientInfo
+}
+
+// answer is what has come of one.
+type answer struct {
+	part     int
+	sessions []*engine.ClientInfo
+}
+
+// ask sends a question to all who are alive.
+func (r *receiver) ask(q *query) {
+	if len(r.asked) >= MaxQueries {
+		r.conclude(q, engine.ErrBusy)
+		return
+	}
+	q.missing = make(map[uint32]*answer)
+	for _, p := range *r.bus.others.Load() {
+		q.missing[p.number] = &answer{}
+	}
+	if len(q.missing) == 0 {
+		r.conclude(q, nil)
+		return
+	}
+	r.lastQuery++
+	r.asked[r.lastQuery] = q
+	m := r.bus.message(kindQuery)
+	m.number, m.ch = r.lastQuery, q.ch
+	r.bus.out.put(sending{subject: r.bus.subjects.streams[everyone], data: m.append(nil)})
+}
+
+// answer sends the sessions that this node has on a channel.
+func (r *receiver) answer(p *peer, id uint64, ch channel.ID) {
+	st := r.bus.streamOf(ch)
+	var sessions []*engine.ClientInfo
+	st.mu.Lock()
+	for m := range st.rosters[ch].All() {
+		if m.Node == 0 {
+			sessions = append(sessions, m.Info)
+		}
+	}
+	st.mu.Unlock()
+	inParts(sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
+		m := r.bus.message(kindAnswer)
+		m.number, m.part, m.sessions, m.last = id, part, sessions, last
+		r.bus.out.put(sending{subject: r.bus.subjects.nodes + p.id, data: m.append(nil)})
+	})
+}
+
+// answered takes a part of an answer. One that misses a part stays incomplete,
+// and the question fails in the end.
+func (r *receiver) answered(p *peer, m *message) {
+	q := r.asked[m.number]
+	if q == nil {
+		return
+	}
+	a := q.missing[p.number]
+	if a == nil || a.part != m.part {
+		return
+	}
+	a.part++
+	a.sessions = append(a.sessions, m.sessions...)
+	if m.last {
+		q.sessions = append(q.sessions, a.sessions...)
+		r.answeredBy(m.number, q, p)
+	}
+}
+
+// answeredBy waits for a node no more.
+func (r *receiver) answeredBy(id uint64, q *query, p *peer) {
+	delete(q.missing, p.number)
+	if len(q.missing) == 0 {
+		delete(r.asked, id)
+		r.conclude(q, nil)
+	}
+}
+
+// expire ends what nodes that are alive have not answered.
+func (r *receiver) expire(now time.Time) {
+	for id, q := range r.asked {
+		if now.After(q.until) {
+			delete(r.asked, id)
+			r.conclude(q, engine.ErrBusy)
+		}
+	}
+}
+
+func (r *receiver) conclude(q *query, err error) {
+	st := r.bus.streamOf(q.ch)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err != nil {
+		q.sessions = nil
+	}
+	q.done(q.sessions, err)
+}
+
+// maxPart is about how many bytes of a list go into one message.
+const maxPart = 128 << 10
+
+func sizeOfSession(i *engine.ClientInfo) int {
+	return 8 + len(i.User) + len(i.Client) + len(i.ConnInfo) + len(i.ChanInfo)
+}
+
+func sizeOfPresent(p present) int {
+	return 8 + len(p.ch.App) + len(p.ch.Name) + sizeOfSession(p.info)
+}
+
+func sizeOfCount(c count) int { return 8 + len(c.key) }
+
+// inParts calls send with a list in parts of about maxPart bytes, at least once.
+func inParts[T any](list []T, size func(T) int, send func(part int, list []T, last bool)) {
+	for part := 0; ; part++ {
+		n, bytes := 0, 0
+		for n < len(list) && (n == 0 || bytes < maxPart) {
+			bytes += size(list[n])
+			n++
+		}
+		send(part, list[:n], n == len(list))
+		if n == len(list) {
+			return
+		}
+		list = list[n:]
+	}
+}

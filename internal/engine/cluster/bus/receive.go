@@ -1,0 +1,297 @@
+package bus
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
+
+const (
+	// topsFor is for how many beats after it was last used a stream's number is told.
+	topsFor = 8
+	// askAgain is after how long a state is asked for once more.
+	askAgain = time.Second
+	// rememberGone is for how long a node that has left is not taken for a new one,
+	// should a message of it come late.
+	rememberGone = time.Minute
+)
+
+// receiver looks at what comes from other nodes, one message at a time, and knows
+// who they are.
+type receiver struct {
+	bus       *Bus
+	subs      []*nats.Subscription // of what is listened to for ever
+	dropped   []int                // of each, as far as it is counted
+	peers     map[string]*peer     // alive
+	numbers   uint32
+	gone      map[string]time.Time // nodes that have left, and when
+	asked     map[uint64]*query
+	lastQuery uint64
+	ticked    time.Time
+	malformed uint64 // as far as it is logged
+}
+
+func newReceiver(b *Bus) *receiver {
+	return &receiver{
+		bus: b, peers: make(map[string]*peer), gone: make(map[string]time.Time), asked: make(map[uint64]*query),
+	}
+}
+
+func (r *receiver) run() {
+	b := r.bus
+	defer r.end()
+	select {
+	case <-b.attached:
+	case <-b.stop:
+		return
+	}
+	tick := time.NewTicker(b.cfg.Beat)
+	defer tick.Stop()
+	r.ticked = time.Now()
+	r.beat(beatGreets)
+	for {
+		select {
+		case msg := <-b.inbound:
+			r.hear(msg.Data)
+		case q := <-b.queries:
+			r.ask(q)
+		case <-tick.C:
+			r.tick(time.Now())
+		case <-b.stop:
+			return
+		}
+	}
+}
+
+// end answers what is under way, and says farewell.
+func (r *receiver) end() {
+	b := r.bus
+	for id, q := range r.asked {
+		delete(r.asked, id)
+		r.conclude(q, engine.ErrClosed)
+	}
+	for len(b.queries) > 0 {
+		r.conclude(<-b.queries, engine.ErrClosed)
+	}
+	for i := range b.streams {
+		st := &b.streams[i]
+		st.mu.Lock()
+		for _, w := range st.waiting {
+			w.done(engine.ErrClosed)
+		}
+		st.waiting = nil
+		st.mu.Unlock()
+		b.out.put(sending{do: func() { b.unsubscribe(st) }})
+	}
+	b.out.put(sending{do: r.unsubscribe})
+	if !r.ticked.IsZero() {
+		r.beat(beatLeaves)
+	}
+}
+
+func (r *receiver) unsubscribe() {
+	for _, sub := range r.subs {
+		_ = sub.Unsubscribe() // fails only with the connection, and then nothing comes
+	}
+}
+
+// tick is what happens with every beat.
+func (r *receiver) tick(now time.Time) {
+	b := r.bus
+	if now.Sub(r.ticked) > b.cfg.Dead/2 {
+		// This node has stood still; what others have said meanwhile is still to come.
+		for _, p := range r.peers {
+			p.last = now
+		}
+	}
+	r.ticked = now
+	for _, p := range r.peers {
+		if now.Sub(p.last) > b.cfg.Dead {
+			b.count.deaths.Add(1)
+			b.cfg.Logger.Warn("another node is dead", "node", *p.name.Load(), "id", p.id, "silent", now.Sub(p.last))
+			r.lose(p)
+			b.cfg.OnDead(p.info())
+		}
+	}
+	for id, at := range r.gone {
+		if now.Sub(at) > rememberGone {
+			delete(r.gone, id)
+		}
+	}
+	b.maxPayload.Store(b.cfg.Conn.MaxPayload())
+	r.expire(now)
+	r.look(now)
+	r.tellCounts()
+	r.beat(0)
+	r.complain()
+}
+
+// look sees to every stream.
+func (r *receiver) look(now time.Time) {
+	b := r.bus
+	wanted := make(map[*peer][]int)
+	for i := range b.streams {
+		st := &b.streams[i]
+		st.mu.Lock()
+		b.restLocked(st, now)
+		b.countDroppedLocked(st)
+		for _, src := range st.sources {
+			if !src.synced && now.Sub(src.asked) >= askAgain {
+				src.asked = now
+				wanted[src.peer] = append(wanted[src.peer], i)
+			}
+		}
+		st.waiting = slices.DeleteFunc(st.waiting, func(w waiter) bool {
+			late := now.After(w.until)
+			if late {
+				w.done(engine.ErrBusy)
+			}
+			return late
+		})
+		st.mu.Unlock()
+	}
+	for p, streams := range wanted {
+		b.want(p, streams)
+	}
+	for i, sub := range r.subs {
+		if n, err := sub.Dropped(); err == nil && n > r.dropped[i] {
+			b.count.dropped.Add(uint64(n - r.dropped[i]))
+			r.dropped[i] = n
+		}
+	}
+}
+
+// want asks a node for its part of streams.
+func (b *Bus) want(p *peer, streams []int) {
+	m := b.message(kindAsk)
+	m.streams = streams
+	b.out.put(sending{subject: b.subjects.nodes + p.id, data: m.append(nil)})
+}
+
+// beat says that this node is alive, and what it has said.
+func (r *receiver) beat(flags uint64) {
+	b := r.bus
+	m := b.message(kindBeat)
+	m.name, m.flags = b.cfg.Name, flags
+	for i := range b.streams {
+		st := &b.streams[i]
+		st.mu.Lock()
+		number := st.number
+		st.mu.Unlock()
+		if number != st.told {
+			st.told, st.quiet = number, 0
+		}
+		if st.quiet < topsFor {
+			st.quiet++
+			m.tops = append(m.tops, top{i, number})
+		}
+	}
+	b.out.put(sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
+}
+
+// tellCounts tells what has changed since the last beat.
+func (r *receiver) tellCounts() {
+	b := r.bus
+	st := &b.streams[everyone]
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if list := b.counts.changed(); len(list) > 0 {
+		inParts(list, sizeOfCount, func(_ int, list []count, _ bool) {
+			m := b.message(kindCounts)
+			m.counts = list
+			b.changeLocked(st, m)
+		})
+	}
+}
+
+// complain logs once a beat what should not happen.
+func (r *receiver) complain() {
+	if n := r.bus.count.malformed.Load(); n != r.malformed {
+		r.bus.cfg.Logger.Error("messages of other nodes cannot be read", "count", n-r.malformed)
+		r.malformed = n
+	}
+}
+
+// peer finds the node that a message came from, or meets it; nil: it has left.
+func (r *receiver) peer(id string) *peer {
+	now := time.Now()
+	p := r.peers[id]
+	if p == nil {
+		if _, left := r.gone[id]; left {
+			return nil
+		}
+		p = r.meet(id, now)
+	}
+	p.last = now
+	p.heard.Store(now.UnixNano())
+	p.mute.Store(false)
+	return p
+}
+
+// meet takes a node in that was not known, or was taken for dead, and asks it for
+// all that this one has an interest in.
+func (r *receiver) meet(id string, now time.Time) *peer {
+	b := r.bus
+	r.numbers++
+	p := &peer{id: id, number: r.numbers}
+	p.name.Store(&id)
+	r.peers[id] = p
+	r.list()
+	var streams []int
+	for i := range b.streams {
+		st := &b.streams[i]
+		st.mu.Lock()
+		st.addLocked(p, now, false)
+		if st.sources != nil {
+			streams = append(streams, i)
+		}
+		st.mu.Unlock()
+	}
+	b.want(p, streams)
+	b.cfg.Logger.Info("another node is there", "id", id)
+	return p
+}
+
+// lose forgets a node: its sessions leave.
+func (r *receiver) lose(p *peer) {
+	b := r.bus
+	delete(r.peers, p.id)
+	r.list()
+	for i := range b.streams {
+		st := &b.streams[i]
+		st.mu.Lock()
+		if src := st.sources[p.number]; src != nil {
+			if !src.synced {
+				st.stale--
+			}
+			delete(st.sources, p.number)
+			for _, here := range st.ofLocked(p.number) {
+				b.leaveLocked(st, here, p.number)
+			}
+			st.movedLocked()
+			st.completeLocked()
+		}
+		delete(st.owed, p.number)
+		st.mu.Unlock()
+	}
+	b.counts.forget(p.number)
+	for id, q := range r.asked {
+		if q.missing[p.number] != nil {
+			r.answeredBy(id, q, p)
+		}
+	}
+}
+
+// list shows everybody else who is alive.
+func (r *receiver) list() {
+	list := make([]*peer, 0, len(r.peers))
+	for _, p := range r.peers {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
+	r.bus.others.Store(&list)
+}

@@ -1,0 +1,198 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
+	"github.com/fanfare-push/fanfare/internal/engine/keys"
+	"github.com/fanfare-push/fanfare/internal/store"
+)
+
+// Engine is this node's part of a cluster.
+type Engine struct {
+	// Static after Open.
+	cfg      Config
+	bus      *bus.Bus
+	disk     []*partition // the log of a channel is the one at its place
+	memory   []*partition
+	keys     *keys.Keys // of publications without history
+	stop     chan struct{}
+	watcher  sync.WaitGroup
+	follower *serial // static after Attach
+	attached chan struct{}
+
+	once [256]sync.Mutex // held while a key of a channel is asked for and remembered
+
+	closing struct {
+		mu     sync.RWMutex // held for reading while work is handed in
+		closed bool
+	}
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// Open joins the cluster. It does not wait for other nodes or for the logs:
+// Status tells when they are there. Errors are those of the settings and of
+// store.Open.
+func Open(cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b, err := bus.New(bus.Config{
+		Conn: cfg.Conn, Node: cfg.Node, Name: cfg.Label, Prefix: cfg.Name, Logger: cfg.Logger, Now: cfg.Now, OnDead: cfg.OnDead,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg: cfg, bus: b, keys: keys.New(cfg.MemoryKeys), stop: make(chan struct{}), attached: make(chan struct{}),
+	}
+	for _, memory := range []bool{false, true} {
+		for i := range cfg.Logs {
+			p, err := newPartition(e, memory, i)
+			if err != nil {
+				return nil, errors.Join(err, e.Close())
+			}
+			if memory {
+				e.memory = append(e.memory, p)
+			} else {
+				e.disk = append(e.disk, p)
+			}
+		}
+	}
+	e.watcher.Go(e.watch)
+	return e, nil
+}
+
+// partitions are all logs.
+func (e *Engine) partitions() []*partition {
+	return append(append(make([]*partition, 0, len(e.disk)+len(e.memory)), e.disk...), e.memory...)
+}
+
+// of is the log of a channel. Every node must agree on it.
+func (e *Engine) of(ch channel.ID, d channel.Durability) *partition {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(ch.App)) // never fails
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(ch.Name))
+	list := e.disk
+	if d == channel.Memory {
+		list = e.memory
+	}
+	return list[h.Sum64()%uint64(len(list))]
+}
+
+// Attach implements engine.Interest. What logs hold is applied from here on.
+func (e *Engine) Attach(f engine.Follower) {
+	e.follower = newSerial(f)
+	close(e.attached)
+	e.bus.Attach(e.follower)
+}
+
+// Follow implements engine.Interest: of channels with history the Follower is
+// told in any case.
+func (e *Engine) Follow(ch channel.ID) { e.bus.Follow(ch) }
+
+// Unfollow implements engine.Interest.
+func (e *Engine) Unfollow(ch channel.ID) { e.bus.Unfollow(ch) }
+
+// Join implements engine.Presence.
+func (e *Engine) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
+	e.bus.Join(ch, info, n)
+}
+
+// Leave implements engine.Presence.
+func (e *Engine) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
+	e.bus.Leave(ch, info, n)
+}
+
+// Members implements engine.Presence.
+func (e *Engine) Members(ch channel.ID, done func(engine.Members, error)) { e.bus.Members(ch, done) }
+
+// Stats implements engine.Presence.
+func (e *Engine) Stats(ch channel.ID, done func(engine.PresenceStats, error)) { e.bus.Stats(ch, done) }
+
+// Control implements engine.Controller.
+func (e *Engine) Control(c engine.Control, done func(error)) { e.bus.Control(c, done) }
+
+// enter reports whether the engine is open; leave must follow if it is. Close
+// waits for everybody inside.
+func (e *Engine) enter() bool {
+	e.closing.mu.RLock()
+	if e.closing.closed {
+		e.closing.mu.RUnlock()
+		return false
+	}
+	return true
+}
+
+func (e *Engine) leave() { e.closing.mu.RUnlock() }
+
+func (e *Engine) now() int64 { return e.cfg.Now().UnixMilli() }
+
+// Status implements engine.Engine.
+func (e *Engine) Status() engine.Status {
+	if s := e.bus.Status(); !s.Ready {
+		return s
+	}
+	for _, p := range e.partitions() {
+		if reason := p.unready(); reason != "" {
+			return engine.Status{Reason: fmt.Sprintf("log %s: %s", p.name, reason)}
+		}
+	}
+	return engine.Status{Ready: true}
+}
+
+// watch gives back what nobody asks for.
+func (e *Engine) watch() {
+	tick := time.NewTicker(e.cfg.TickEvery)
+	defer tick.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-e.stop:
+			return
+		case <-tick.C:
+		}
+		e.keys.Sweep(turn, e.now())
+	}
+}
+
+// Close implements engine.Engine. What no log has answered after CloseWait is
+// answered with ErrClosed.
+func (e *Engine) Close() error {
+	e.closing.mu.Lock()
+	if e.closing.closed {
+		e.closing.mu.Unlock()
+		return nil
+	}
+	e.closing.closed = true
+	e.closing.mu.Unlock()
+	close(e.stop)
+	e.watcher.Wait()
+	errs := []error{e.bus.Close()}
+	deadline := time.Now().Add(e.cfg.CloseWait)
+	var mu sync.Mutex
+	var closing sync.WaitGroup
+	for _, p := range e.partitions() {
+		closing.Go(func() {
+			err := p.close(deadline)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	closing.Wait()
+	return errors.Join(errs...)
+}
+
+// entry is an entry of this node, without its time.
+func entry(kind store.Kind, ch channel.ID, r engine.Retention) store.Entry {
+	return store.Entry{Version: store.EntryVersion, Kind: kind, Channel: ch, Retention: r}
+}

@@ -1,0 +1,188 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/journal"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
+	"github.com/fanfare-push/fanfare/internal/store"
+)
+
+const (
+	joinTimeout = 5 * time.Second
+	rejoinAfter = 100 * time.Millisecond
+)
+
+// errDiverged says that the log is not the one that was applied.
+var errDiverged = errors.New("the log is another than the one that was applied")
+
+// follow keeps the index of this node at the end of the log.
+func (p *partition) follow() {
+	select {
+	case <-p.e.attached:
+	case <-p.ctx.Done():
+		return
+	}
+	for p.ctx.Err() == nil {
+		err := p.join()
+		if err == nil {
+			err = p.tail()
+		}
+		if p.ctx.Err() != nil {
+			return // close takes the index
+		}
+		p.leave(err)
+		select {
+		case <-p.ctx.Done():
+		case <-time.After(rejoinAfter):
+		}
+	}
+}
+
+// tail applies what the log holds, until it cannot.
+func (p *partition) tail() error {
+	ctx, stop := context.WithCancelCause(p.ctx)
+	defer stop(nil)
+	p.mu.Lock()
+	p.stopTail = stop
+	p.mu.Unlock()
+	err := p.journal.Tail(ctx, p.applied.Load(), p.take)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// leave closes the index: of what is under way nobody will hear here.
+func (p *partition) leave(why error) {
+	var newer *store.VersionError
+	p.mu.Lock()
+	p.stopTail = nil
+	changed := p.health.joining != why.Error()
+	p.health.joining = why.Error()
+	p.incarnation = 0
+	p.mu.Unlock()
+	if changed {
+		p.e.cfg.Logger.Warn("log cannot be followed", "log", p.name, "reason", why)
+	}
+	if x := p.index.Swap(nil); x != nil {
+		if err := x.Close(); err != nil {
+			p.e.cfg.Logger.Error("cannot close an index", "log", p.name, "error", err)
+		}
+	}
+	switch {
+	case errors.Is(why, errDiverged):
+		// The log that these were appended to is gone, and whoever is told that they
+		// were not stored would be right, but another node may have shown them.
+		p.abandon(engine.ErrClosed)
+	case errors.As(why, &newer):
+		<-p.ctx.Done() // another program must be started
+	}
+}
+
+// join opens the index at a place from which the log goes on.
+func (p *partition) join() error {
+	ctx, cancel := context.WithTimeout(p.ctx, joinTimeout)
+	defer cancel()
+	if err := p.journal.Create(ctx); err != nil {
+		return err
+	}
+	b, err := p.journal.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	incarnation, err := p.incarnationOf(ctx, b)
+	if err != nil {
+		return err
+	}
+	x, err := p.open(ctx, b, incarnation)
+	if err != nil {
+		return err
+	}
+	p.applied.Store(x.Store().Mark().Seq)
+	p.index.Store(x)
+	p.mu.Lock()
+	p.incarnation = x.Store().Incarnation()
+	p.health.joining, p.health.known = "", 0
+	p.mu.Unlock()
+	return nil
+}
+
+// incarnationOf reads it from the oldest message of the log; 0: the log holds
+// none any more.
+func (p *partition) incarnationOf(ctx context.Context, b journal.Bounds) (uint64, error) {
+	if b.First > b.Last || b.Last == 0 {
+		return 0, nil
+	}
+	m, err := p.journal.Get(ctx, b.First)
+	if errors.Is(err, journal.ErrNotFound) {
+		return 0, nil
+	}
+	return m.Incarnation, err
+}
+
+// open opens the index that is there, if the log goes on from it, or makes one.
+func (p *partition) open(ctx context.Context, b journal.Bounds, incarnation uint64) (*index.Index, error) {
+	x, err := p.openExisting(incarnation)
+	if err != nil {
+		return nil, err
+	}
+	if x != nil {
+		why, err := p.unfit(ctx, b, x.Store().Mark())
+		if err == nil && why == "" {
+			return x, nil
+		}
+		if err = errors.Join(err, x.Close()); err != nil {
+			return nil, err
+		}
+		p.e.cfg.Logger.Warn("index does not fit the log, another is made", "log", p.name, "reason", why)
+	}
+	if b.First > 1 || incarnation == 0 {
+		return nil, fmt.Errorf("the log begins at message %d and no other node has an index to copy", b.First)
+	}
+	if err := store.RemoveDir(p.e.cfg.FS, p.dir); err != nil && !p.memory {
+		return nil, err
+	}
+	return p.openIndex(incarnation)
+}
+
+// openExisting opens the index that is there; nil: there is none, or it is of
+// another log.
+func (p *partition) openExisting(incarnation uint64) (*index.Index, error) {
+	if p.memory {
+		return nil, nil //nolint:nilnil // there is none, and that is no error
+	}
+	if there, err := store.Exists(p.e.cfg.FS, p.dir); err != nil || !there {
+		return nil, err
+	}
+	x, err := p.openIndex(incarnation)
+	if errors.Is(err, store.ErrOtherLog) {
+		return nil, nil //nolint:nilnil // of another log is as good as none
+	}
+	return x, err
+}
+
+// unfit says why the log does not go on from what an index has applied; "": it
+// does.
+func (p *partition) unfit(ctx context.Context, b journal.Bounds, m store.Mark) (string, error) {
+	switch {
+	case m.Seq+1 < b.First:
+		return fmt.Sprintf("it ends at message %d, the log begins at %d", m.Seq, b.First), nil
+	case m.Seq > b.Last:
+		return fmt.Sprintf("it ends at message %d, the log at %d", m.Seq, b.Last), nil
+	case m.Seq < b.First || m.Seq == 0:
+		return "", nil // the message itself is gone
+	}
+	last, err := p.journal.Get(ctx, m.Seq)
+	if err != nil {
+		return "", err
+	}
+	if last.Mark != m {
+		return fmt.Sprintf("message %d of the log is not the one that was applied", m.Seq), nil
+	}
+	return "", nil
+}

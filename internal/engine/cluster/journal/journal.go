@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fanfare-push/fanfare/internal/store"
+)
+
+// Config says which log it is. Everything must be set.
+type Config struct {
+	Conn     *nats.Conn
+	Stream   string // its name in JetStream
+	Subject  string // what is appended is published to
+	Memory   bool   // kept in RAM
+	Replicas int
+	MaxBytes int64         // what is older goes first; nodes that have not applied it need a copy
+	MaxAge   time.Duration // the same
+	Logger   *slog.Logger
+}
+
+// duplicates is how long JetStream itself drops a message that it has.
+const duplicates = 30 * time.Second
+
+// Journal is one log. All methods are safe on any goroutine.
+type Journal struct {
+	cfg Config
+	js  jetstream.JetStream
+
+	caughtUp atomic.Int64 // when the tail last held all that its server had; Unix nanoseconds
+}
+
+// ErrNotFound says that the log does not hold a message of that number.
+var ErrNotFound = errors.New("no such message in the log")
+
+// New names a log; Create sees that it is there.
+func New(cfg Config) (*Journal, error) {
+	js, err := jetstream.New(cfg.Conn)
+	if err != nil {
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	return &Journal{cfg: cfg, js: js}, nil
+}
+
+// Create makes the log if it is not there, and begins it if nobody has.
+func (j *Journal) Create(ctx context.Context) error {
+	_, err := j.js.Stream(ctx, j.cfg.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = j.js.CreateStream(ctx, j.streamConfig())
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was first
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make the log %s: %w", j.cfg.Stream, err)
+	}
+	b, err := j.Bounds(ctx)
+	if err != nil || b.Last > 0 {
+		return err
+	}
+	return j.begin(ctx)
+}
+
+func (j *Journal) streamConfig() jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name: j.cfg.Stream, Subjects: []string{j.cfg.Subject}, Description: "log of Fanfare",
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxBytes: j.cfg.MaxBytes, MaxAge: j.cfg.MaxAge, Duplicates: min(duplicates, j.cfg.MaxAge),
+		Replicas: j.cfg.Replicas, Storage: jetstream.FileStorage, AllowDirect: true,
+		DenyDelete: true,
+	}
+	if j.cfg.Memory {
+		c.Storage = jetstream.MemoryStorage
+	}
+	return c
+}
+
+// begin appends the genesis, unless another node has.
+func (j *Journal) begin(ctx context.Context) error {
+	msg := &nats.Msg{Subject: j.cfg.Subject, Data: appendHead(nil, store.NewIncarnation(), "", 1), Header: nats.Header{
+		jetstream.ExpectedLastSeqHeader: []string{"0"},
+	}}
+	_, err := j.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && (refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("begin the log %s: %w", j.cfg.Stream, err)
+	}
+	return nil
+}
+
+// Bounds is what the log's leader says of it.
+type Bounds struct {
+	First, Last uint64 // numbers of the messages it holds; First > Last: it holds none
+	Quorum      bool   // the leader has heard of a majority of the replicas of late
+	Leader      string // "": a log without replicas
+}
+
+// replicaSilent is how long a leader may not have heard of a replica that counts.
+const replicaSilent = 3 * time.Second
+
+// Bounds asks the log's leader.
+func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
+	s, err := j.js.Stream(ctx, j.cfg.Stream)
+	if err != nil {
+		return Bounds{}, fmt.Errorf("ask for the log %s: %w", j.cfg.Stream, err)
+	}
+	info := s.CachedInfo()
+	b := Bounds{First: info.State.FirstSeq, Last: info.State.LastSeq, Quorum: true}
+	if c := info.Cluster; c != nil && len(c.Replicas) > 0 {
+		b.Leader = c.Leader
+		here := 1
+		for _, r := range c.Replicas {
+			if !r.Offline && r.Active < replicaSilent {
+				here++
+			}
+		}
+		b.Quorum = here > (len(c.Replicas)+1)/2
+	}
+	return b, nil
+}
+
+// Get asks the log's leader for one message, without its entries. It fails with
+// ErrNotFound.
+func (j *Journal) Get(ctx context.Context, seq uint64) (Message, error) {
+	resp, err := j.cfg.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+j.cfg.Stream, fmt.Appendf(nil, `{"seq":%d}`, seq))
+	if err != nil {
+		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
+	}
+	var r struct {
+		Message *struct {
+			Data []byte `json:"data"`
+		} `json:"message"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(resp.Data, &r); err != nil {
+		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
+	}
+	switch {
+	case r.Error != nil && r.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return Message{}, ErrNotFound
+	case r.Error != nil:
+		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, r.Error)
+	case r.Message == nil:
+		return Message{}, ErrNotFound
+	}
+	return decode(seq, r.Message.Data)
+}
+
+// Delete removes the log with all it holds.
+func (j *Journal) Delete(ctx context.Context) error {
+	if err := j.js.DeleteStream(ctx, j.cfg.Stream); err != nil {
+		return fmt.Errorf("delete the log %s: %w", j.cfg.Stream, err)
+	}
+	return nil
+}
+
+// CaughtUp is when the tail last held all that its server had.
+func (j *Journal) CaughtUp() time.Time { return time.Unix(0, j.caughtUp.Load()) }

@@ -1,0 +1,293 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// This file follows a log. The usual way is a consumer that some server pushes
+// from; it lives in the RAM of one server, so it is lost with it. Until there is
+// another one, which takes a leader of the cluster, messages are fetched from
+// whatever replica is near.
+
+const (
+	beat        = 500 * time.Millisecond // a consumer says at least so often that it is there
+	missed      = 3 * beat               // and is given up after so long
+	askTimeout  = 500 * time.Millisecond // for a new consumer
+	fetchMost   = 256                    // messages fetched at a time
+	fetchBytes  = 1 << 20
+	batchMost   = 64 // messages handed on at a time
+	unusedAfter = 10 * time.Second
+)
+
+// ErrTrimmed says that the log no longer holds what would come next.
+var ErrTrimmed = errors.New("the log has dropped what was not applied yet")
+
+// Tail hands on what follows the message after, in order, some messages at a
+// time, until ctx ends. take may block. Tail fails with ErrTrimmed, with a
+// *store.VersionError, or with what take fails with.
+func (j *Journal) Tail(ctx context.Context, after uint64, take func([]Message) error) error {
+	t := &tail{Journal: j, next: after + 1, take: take}
+	for {
+		c, err := t.consume(ctx)
+		if err == nil {
+			err = t.drain(ctx, c)
+			c.close()
+		} else if ctx.Err() == nil {
+			t.cfg.Logger.Debug("no consumer of the log, it is fetched", "log", j.cfg.Stream, "error", err)
+			err = t.fetch(ctx)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tail is how far one follower is. It belongs to one goroutine.
+type tail struct {
+	*Journal
+
+	next uint64 // number of the message that comes next
+	take func([]Message) error
+}
+
+// consumer is one subscription to messages that a server pushes.
+type consumer struct {
+	*tail
+
+	name string
+	sub  *nats.Subscription
+	seq  uint64 // of the last message by this consumer's own count
+}
+
+// consume asks for a consumer from the next message on.
+func (t *tail) consume(ctx context.Context) (*consumer, error) {
+	inbox := t.cfg.Conn.NewRespInbox()
+	sub, err := t.cfg.Conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, fmt.Errorf("follow the log: %w", err)
+	}
+	c := &consumer{tail: t, sub: sub}
+	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	info, err := t.js.CreatePushConsumer(ask, t.cfg.Stream, jetstream.ConsumerConfig{
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.next,
+		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, MemoryStorage: true, Replicas: 1,
+		FlowControl: true, IdleHeartbeat: beat, InactiveThreshold: unusedAfter,
+	})
+	if err != nil {
+		c.close()
+		return nil, fmt.Errorf("follow the log: %w", err)
+	}
+	c.name = info.CachedInfo().Name
+	return c, nil
+}
+
+// close lets the server forget the consumer; should it not hear of it, it does
+// by itself.
+func (c *consumer) close() {
+	_ = c.sub.Unsubscribe() // fails only without a connection, which has no subscriptions
+	if c.name == "" {
+		return
+	}
+	_ = c.cfg.Conn.Publish("$JS.API.CONSUMER.DELETE."+c.cfg.Stream+"."+c.name, nil)
+}
+
+// drain hands on what the consumer sends, until it is lost or leaves something
+// out, which is no error.
+func (t *tail) drain(ctx context.Context, c *consumer) error {
+	var batch []Message
+	for {
+		wait, cancel := context.WithTimeout(ctx, missed)
+		msg, err := c.sub.NextMsgWithContext(wait)
+		cancel()
+		if err != nil {
+			return nil
+		}
+		for batch = batch[:0]; ; {
+			m, is, err := c.read(msg)
+			if errors.Is(err, errLost) {
+				if err := t.hand(batch); err != nil {
+					return err
+				}
+				return nil
+			}
+			if err != nil {
+				return errors.Join(t.hand(batch), err)
+			}
+			if is {
+				batch = append(batch, m)
+			}
+			if len(batch) == batchMost {
+				break
+			}
+			if msg, err = c.sub.NextMsg(0); err != nil {
+				break
+			}
+		}
+		if err := t.hand(batch); err != nil {
+			return err
+		}
+	}
+}
+
+var errLost = errors.New("consumer lost")
+
+// read takes one message of a consumer apart; is says that it is one of the log.
+func (c *consumer) read(msg *nats.Msg) (m Message, is bool, err error) {
+	if len(msg.Data) == 0 && msg.Header.Get("Status") == "100" {
+		return m, false, c.control(msg)
+	}
+	meta, err := msg.Metadata()
+	if err != nil || meta.Sequence.Consumer != c.seq+1 {
+		return m, false, errLost
+	}
+	c.seq++
+	if err := c.follows(meta.Sequence.Stream); err != nil {
+		return m, false, err
+	}
+	m, err = c.decode(meta.Sequence.Stream, msg.Data)
+	m.Pending = meta.NumPending
+	return m, err == nil, err
+}
+
+// control answers what a server says instead of messages.
+func (c *consumer) control(msg *nats.Msg) error {
+	if msg.Reply != "" {
+		_ = msg.Respond(nil) // of a lost connection we hear when beats are missed
+		return nil
+	}
+	if stalled := msg.Header.Get("Nats-Consumer-Stalled"); stalled != "" {
+		_ = c.cfg.Conn.Publish(stalled, nil)
+	}
+	switch msg.Header.Get("Nats-Last-Consumer") {
+	case "":
+	case fmt.Sprint(c.seq):
+		c.caughtUp.Store(time.Now().UnixNano())
+	default:
+		return errLost
+	}
+	return nil
+}
+
+// follows fails unless seq is the next message, or what lies between was never
+// stored anywhere.
+func (t *tail) follows(seq uint64) error {
+	if seq < t.next {
+		return errLost
+	}
+	if seq > t.next {
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		defer cancel()
+		b, err := t.Bounds(ctx)
+		switch {
+		case err != nil:
+			return errLost
+		case b.First > t.next:
+			return ErrTrimmed
+		}
+		t.cfg.Logger.Warn("numbers of the log were skipped", "log", t.cfg.Stream, "from", t.next, "to", seq-1)
+	}
+	t.next = seq + 1
+	return nil
+}
+
+// decode reads a message; one that nobody can read has no effect.
+func (t *tail) decode(seq uint64, b []byte) (Message, error) {
+	m, err := decode(seq, b)
+	if errors.Is(err, errMalformed) {
+		t.cfg.Logger.Error("a message of the log cannot be read, it is left out", "log", t.cfg.Stream, "seq", seq)
+		m.Entries, m.Incarnation, m.Writer, m.Count = nil, 0, "", seq
+		return m, nil
+	}
+	return m, err
+}
+
+func (t *tail) hand(batch []Message) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := t.take(batch); err != nil {
+		return err
+	}
+	if batch[len(batch)-1].Pending == 0 {
+		t.caughtUp.Store(time.Now().UnixNano())
+	}
+	return nil
+}
+
+// fetch gets what a near replica has. Only ErrTrimmed and what take fails with
+// are errors.
+func (t *tail) fetch(ctx context.Context) error {
+	inbox := t.cfg.Conn.NewRespInbox()
+	sub, err := t.cfg.Conn.SubscribeSync(inbox)
+	if err != nil {
+		return pause(ctx)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only without a connection
+	for {
+		n, err := t.fetchOnce(ctx, sub, inbox)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return pause(ctx)
+		}
+	}
+}
+
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(beat / 10):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *tail) fetchOnce(ctx context.Context, sub *nats.Subscription, inbox string) (n int, err error) {
+	ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, t.next, fetchMost, fetchBytes)
+	if err := t.cfg.Conn.PublishRequest("$JS.API.DIRECT.GET."+t.cfg.Stream, inbox, ask); err != nil {
+		return 0, nil
+	}
+	var batch []Message
+	for {
+		wait, cancel := context.WithTimeout(ctx, askTimeout)
+		msg, err := sub.NextMsgWithContext(wait)
+		cancel()
+		if err != nil {
+			return len(batch), t.hand(batch)
+		}
+		if status := msg.Header.Get("Status"); status != "" { // the end, nothing more, or nobody there
+			if len(batch) == 0 && status == "404" {
+				t.caughtUp.Store(time.Now().UnixNano())
+			}
+			return len(batch), t.hand(batch)
+		}
+		var seq, pending uint64
+		if _, err := fmt.Sscan(msg.Header.Get("Nats-Sequence"), &seq); err != nil {
+			return len(batch), t.hand(batch)
+		}
+		_, _ = fmt.Sscan(msg.Header.Get("Nats-Num-Pending"), &pending)
+		if err := t.follows(seq); err != nil {
+			if errors.Is(err, errLost) {
+				err = nil
+			}
+			return len(batch), errors.Join(t.hand(batch), err)
+		}
+		m, err := t.decode(seq, msg.Data)
+		if err != nil {
+			return len(batch), errors.Join(t.hand(batch), err)
+		}
+		m.Pending = pending
+		batch = append(batch, m)
+	}
+}

@@ -1,0 +1,173 @@
+package cluster
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/node"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen.
+const patience = 60 * time.Second
+
+// logger writes to the test's output where CLUSTER_LOG is set.
+func logger(t *testing.T) *slog.Logger {
+	t.Helper()
+	if os.Getenv("CLUSTER_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it does not come to be that %s", what)
+		}
+	}
+}
+
+// freePorts are addresses on loopback that nobody listens on.
+func freePorts(t *testing.T, n int) []string {
+	t.Helper()
+	var list []string
+	for range n {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		list = append(list, l.Addr().String())
+	}
+	return list
+}
+
+// cast is some core nodes of one cluster, each of which can be stopped and
+// started on what it had.
+type cast struct {
+	t     *testing.T
+	dir   string
+	ports []string
+	nodes []*node.Node // nil: stopped
+}
+
+// newCast starts so many core nodes, which the end of the test stops.
+func newCast(t *testing.T, n int) *cast {
+	t.Helper()
+	c := &cast{t: t, dir: t.TempDir(), nodes: make([]*node.Node, n)}
+	if n > 1 {
+		c.ports = freePorts(t, n)
+	}
+	for i := range n {
+		c.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range c.nodes {
+			c.stop(i)
+		}
+	})
+	return c
+}
+
+func (c *cast) start(i int) {
+	c.t.Helper()
+	cfg := node.Config{
+		Name: fmt.Sprintf("n%d", i+1), Dir: filepath.Join(c.dir, fmt.Sprintf("nats%d", i+1)), Cluster: "test", Logger: logger(c.t),
+	}
+	if len(c.ports) > 0 {
+		cfg.Listen, cfg.Secret = c.ports[i], "secret"
+		for j, p := range c.ports {
+			if j != i {
+				cfg.Peers = append(cfg.Peers, p)
+			}
+		}
+	}
+	n, err := node.Start(cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.nodes[i] = n
+}
+
+func (c *cast) stop(i int) {
+	c.t.Helper()
+	if c.nodes[i] == nil {
+		return
+	}
+	if err := c.nodes[i].Close(); err != nil {
+		c.t.Error(err)
+	}
+	c.nodes[i] = nil
+}
+
+// open opens an engine on a node; the caller closes it.
+func (c *cast) open(i int, cfg Config, f engine.Follower) *Engine {
+	c.t.Helper()
+	cfg.Conn, cfg.Node, cfg.Label = c.nodes[i].Conn(), rand.Text(), fmt.Sprintf("n%d", i+1)
+	cfg.Dir = filepath.Join(c.dir, fmt.Sprintf("index%d-%s", i+1, cfg.Name))
+	if cfg.Logs == 0 {
+		cfg.Logs = 2
+	}
+	cfg.Replicas = len(c.nodes)
+	cfg.Logger = logger(c.t)
+	cfg.OnFatal = func(reason string) { c.t.Errorf("the engine gave up: %s", reason) }
+	e, err := Open(cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	e.Attach(f)
+	return e
+}
+
+// ready waits until engines are, and know each other.
+func ready(t *testing.T, engines ...*Engine) {
+	t.Helper()
+	for i, e := range engines {
+		last := engine.Status{}
+		func() {
+			defer func() {
+				if !last.Ready {
+					t.Logf("node %d: %s", i+1, last.Reason)
+				}
+			}()
+			eventually(t, fmt.Sprintf("node %d is ready", i+1), func() bool { last = e.Status(); return last.Ready })
+		}()
+		eventually(t, fmt.Sprintf("node %d knows the others", i+1), func() bool { return len(e.bus.Nodes()) >= len(engines) })
+	}
+}
+
+// both are the durabilities.
+var both = []channel.Durability{channel.Disk, channel.Memory}
+
+// closeAll closes engines one after the other.
+func closeAll(t *testing.T, engines ...*Engine) {
+	t.Helper()
+	for _, e := range engines {
+		if err := e.Close(); err != nil && !errors.Is(err, engine.ErrClosed) {
+			t.Error(err)
+		}
+	}
+}

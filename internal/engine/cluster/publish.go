@@ -1,0 +1,78 @@
+package cluster
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
+	"github.com/fanfare-push/fanfare/internal/store"
+)
+
+// Publish implements engine.Publisher.
+func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
+	if !e.enter() {
+		done(engine.PublishResult{}, engine.ErrClosed)
+		return
+	}
+	pub := req.Publication
+	pub.Offset, pub.Time = 0, 0
+	if !req.Retention.Kept() || req.SkipHistory {
+		res, err := e.pass(&req, &pub)
+		e.leave()
+		done(res, err)
+		return
+	}
+	en := entry(store.Publish, req.Channel, req.Retention)
+	en.Key, en.Pub = req.IdempotencyKey, &pub
+	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, Done: done}, e.cfg.PublishWait)
+	e.leave()
+	if err != nil {
+		done(engine.PublishResult{}, err)
+	}
+}
+
+// pass hands a publication without history to the bus. A repeat is known by the
+// node that took the first.
+func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) (res engine.PublishResult, err error) {
+	pub.Time = e.now()
+	answer := func(given error) { err = given }
+	if req.IdempotencyKey == "" {
+		e.bus.Publish(req.Channel, pub, answer)
+		return res, err
+	}
+	mu := e.onceOf(req.Channel)
+	mu.Lock()
+	defer mu.Unlock()
+	if _, res.Duplicate = e.keys.Seen(req.Channel, req.IdempotencyKey, pub.Time); res.Duplicate {
+		return res, nil
+	}
+	e.bus.Publish(req.Channel, pub, answer)
+	if err == nil {
+		e.keys.Remember(req.Channel, req.IdempotencyKey, engine.Position{}, pub.Time)
+	}
+	return res, err
+}
+
+var onceSeed = maphash.MakeSeed()
+
+func (e *Engine) onceOf(ch channel.ID) *sync.Mutex {
+	return &e.once[maphash.Comparable(onceSeed, ch)%uint64(len(e.once))]
+}
+
+// within answers with ErrBusy if nobody else has in time.
+func within[T any](d time.Duration, done func(T, error)) func(T, error) {
+	var once sync.Once
+	timer := time.AfterFunc(d, func() {
+		once.Do(func() {
+			var none T
+			done(none, engine.ErrBusy)
+		})
+	})
+	return func(v T, err error) {
+		timer.Stop()
+		once.Do(func() { done(v, err) })
+	}
+}
