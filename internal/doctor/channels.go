@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -18,6 +19,20 @@ func eachNamespace(c *config.Config, fn func(setting, name string, o *channel.Op
 		n := &c.Channel.Namespaces[i]
 		fn(fmt.Sprintf("channel.namespaces[%s]", n.Name), n.Name, &n.Options)
 	}
+	for i := range c.Apps {
+		t := &c.Apps[i]
+		at := fmt.Sprintf("apps[%s]", t.Name)
+		fn(at+".without_namespace", "", &t.WithoutNamespace)
+		for j := range t.Namespaces {
+			n := &t.Namespaces[j]
+			fn(fmt.Sprintf("%s.namespaces[%s]", at, n.Name), n.Name, &n.Options)
+		}
+	}
+}
+
+// anybody reports whether clients without a token may connect to an App.
+func anybody(c *config.Config) bool {
+	return c.Client.AllowAnonymous || slices.ContainsFunc(c.Apps, func(t config.Tenant) bool { return t.AllowAnonymous })
 }
 
 func anonymousClients(c *config.Config, add report) {
@@ -27,7 +42,7 @@ func anonymousClients(c *config.Config, add report) {
 }
 
 func anonymousPublish(c *config.Config, add report) {
-	if !c.Client.AllowAnonymous {
+	if !anybody(c) {
 		return
 	}
 	eachNamespace(c, func(setting, _ string, o *channel.Options) {

@@ -30,12 +30,27 @@ type secret struct {
 }
 
 func secretsOf(c *config.Config) []secret {
-	return []secret{
+	list := []secret{
 		{"app.secret", c.App.Secret},
 		{"tokens.previous_secret", c.Tokens.PreviousSecret},
 		{"api.key", c.API.Key},
 		{"hooks.secret", c.Hooks.Secret},
 	}
+	return append(list, keysOfApps(c)...)
+}
+
+// keysOfApps are the secrets of keys in the settings; those in files are not read.
+func keysOfApps(c *config.Config) (list []secret) {
+	add := func(at string, keys []config.AppKey) {
+		for _, k := range keys {
+			list = append(list, secret{fmt.Sprintf("%s.keys[%s].secret", at, k.ID), k.Secret})
+		}
+	}
+	add("app", c.App.Keys)
+	for i := range c.Apps {
+		add(fmt.Sprintf("apps[%s]", c.Apps[i].Name), c.Apps[i].Keys)
+	}
+	return list
 }
 
 func weakSecrets(c *config.Config, add report) {
@@ -94,6 +109,11 @@ func sharedSecrets(c *config.Config, add report) {
 
 // hasSymmetric and hasPublished say what can verify tokens.
 func hasSymmetric(c *config.Config) bool {
+	for _, k := range c.App.Keys {
+		if k.Scope == "sign" {
+			return true
+		}
+	}
 	return c.App.Secret != "" || c.Tokens.PreviousSecret != "" || len(c.Tokens.SecretFiles) > 0
 }
 

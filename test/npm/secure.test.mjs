@@ -36,10 +36,10 @@ const settings = {
   }
 }
 
-// soon is when a token ends that a busy machine still has time to connect with.
+// soon is when a token ends that a test that runs slowly still has time to connect with.
 const soon = () => now() + 3
 
-// patient is a client that a busy machine does not make think that the server is
+// patient is a client that a test that runs slowly does not make think that the server is
 // gone: what is cut here is cut by the server.
 const patient = (t, url, options) => make(t, url, { maxServerPingDelay: 10_000, ...options })
 
