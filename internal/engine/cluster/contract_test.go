@@ -69,7 +69,7 @@ func TestContractThree(t *testing.T) {
 				t.Helper()
 				var list []*Engine
 				for i, f := range followers {
-					e := c.open(i, Config{Name: name, Now: clock.now, Logs: 1}, f)
+					e := c.open(i, Config{Name: name, Now: clock.now, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}, f)
 					list, engines = append(list, e), append(engines, e)
 				}
 				ready(t, list...)

@@ -10,6 +10,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/copies"
 	"github.com/fanfare-push/fanfare/internal/engine/keys"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
@@ -19,6 +20,7 @@ type Engine struct {
 	// Static after Open.
 	cfg      Config
 	bus      *bus.Bus
+	copies   *copies.Server
 	disk     []*partition // the log of a channel is the one at its place
 	memory   []*partition
 	keys     *keys.Keys // of publications without history
@@ -67,6 +69,11 @@ func Open(cfg Config) (*Engine, error) {
 			}
 		}
 	}
+	if e.copies, err = copies.Serve(copies.Config{
+		Conn: cfg.Conn, Prefix: cfg.Name, Node: cfg.Node, Logger: cfg.Logger, Offer: e.offer, Open: e.openCopy,
+	}); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	e.watcher.Go(e.watch)
 	return e, nil
 }
@@ -74,6 +81,38 @@ func Open(cfg Config) (*Engine, error) {
 // partitions are all logs.
 func (e *Engine) partitions() []*partition {
 	return append(append(make([]*partition, 0, len(e.disk)+len(e.memory)), e.disk...), e.memory...)
+}
+
+// named is the log of that name; nil: there is none.
+func (e *Engine) named(log string) *partition {
+	for _, p := range e.partitions() {
+		if p.name == log {
+			return p
+		}
+	}
+	return nil
+}
+
+// offer says which index of a log other nodes can copy from this one.
+func (e *Engine) offer(log string) (copies.Offer, bool) {
+	p := e.named(log)
+	if p == nil {
+		return copies.Offer{}, false
+	}
+	x := p.index.Load()
+	if x == nil || x.Failed() {
+		return copies.Offer{}, false
+	}
+	return copies.Offer{Node: e.cfg.Node, Incarnation: x.Store().Incarnation(), Seq: p.applied.Load()}, true
+}
+
+func (e *Engine) openCopy(log string) (*store.Copy, error) {
+	if p := e.named(log); p != nil {
+		if x := p.index.Load(); x != nil {
+			return x.Store().Copy()
+		}
+	}
+	return nil, errors.New("this node has no index of the log")
 }
 
 // of is the log of a channel. Every node must agree on it.
@@ -177,6 +216,9 @@ func (e *Engine) Close() error {
 	close(e.stop)
 	e.watcher.Wait()
 	errs := []error{e.bus.Close()}
+	if e.copies != nil { // Open has come so far
+		errs = append(errs, e.copies.Close())
+	}
 	deadline := time.Now().Add(e.cfg.CloseWait)
 	var mu sync.Mutex
 	var closing sync.WaitGroup

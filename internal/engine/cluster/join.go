@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/copies"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/journal"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
 	"github.com/fanfare-push/fanfare/internal/store"
@@ -62,14 +63,11 @@ func (p *partition) leave(why error) {
 	var newer *store.VersionError
 	p.mu.Lock()
 	p.stopTail = nil
-	changed := p.health.joining != why.Error()
-	p.health.joining = why.Error()
 	p.incarnation = 0
 	p.mu.Unlock()
-	if changed {
-		p.e.cfg.Logger.Warn("log cannot be followed", "log", p.name, "reason", why)
-	}
+	p.why(why.Error())
 	if x := p.index.Swap(nil); x != nil {
+		p.e.copies.Drop(p.name)
 		if err := x.Close(); err != nil {
 			p.e.cfg.Logger.Error("cannot close an index", "log", p.name, "error", err)
 		}
@@ -81,6 +79,17 @@ func (p *partition) leave(why error) {
 		p.abandon(engine.ErrClosed)
 	case errors.As(why, &newer):
 		<-p.ctx.Done() // another program must be started
+	}
+}
+
+// why says why there is no index now.
+func (p *partition) why(reason string) {
+	p.mu.Lock()
+	changed := p.health.joining != reason
+	p.health.joining = reason
+	p.mu.Unlock()
+	if changed {
+		p.e.cfg.Logger.Warn("log cannot be followed", "log", p.name, "reason", reason)
 	}
 }
 
@@ -141,13 +150,66 @@ func (p *partition) open(ctx context.Context, b journal.Bounds, incarnation uint
 		}
 		p.e.cfg.Logger.Warn("index does not fit the log, another is made", "log", p.name, "reason", why)
 	}
-	if b.First > 1 || incarnation == 0 {
-		return nil, fmt.Errorf("the log begins at message %d and no other node has an index to copy", b.First)
+	p.ram = store.NewRAM() // of a memory log; nothing of the last is of use
+	if b.First <= 1 && incarnation != 0 {
+		if err := store.RemoveDir(p.fs(), p.dir); err != nil {
+			return nil, err
+		}
+		return p.openIndex(incarnation)
 	}
-	if err := store.RemoveDir(p.e.cfg.FS, p.dir); err != nil && !p.memory {
+	return p.openCopy(b, incarnation)
+}
+
+// openCopy opens an index that another node has made. It is imported beside the
+// one that is there, which goes only then.
+func (p *partition) openCopy(b journal.Bounds, incarnation uint64) (*index.Index, error) {
+	p.why(fmt.Sprintf("the log begins at message %d, an index is copied from another node", b.First))
+	beside := p.dir + ".new"
+	if err := store.RemoveDir(p.fs(), beside); err != nil {
 		return nil, err
 	}
-	return p.openIndex(incarnation)
+	o, err := copies.Fetch(p.ctx, copies.Wanted{
+		Conn: p.e.cfg.Conn, Prefix: p.e.cfg.Name, Log: p.name, Incarnation: incarnation, From: b.First,
+		Import: func(incarnation uint64) (*store.Import, error) {
+			cfg := p.storeConfig(incarnation)
+			cfg.Dir = beside
+			return store.NewImport(cfg)
+		},
+	})
+	if errors.Is(err, copies.ErrNone) {
+		return nil, p.nobody(b, err)
+	}
+	if err == nil {
+		err = store.RemoveDir(p.fs(), p.dir)
+	}
+	if err == nil {
+		err = store.RenameDir(p.fs(), beside, p.dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.e.cfg.Logger.Info("an index was copied from another node", "log", p.name, "node", o.Node, "seq", o.Seq)
+	p.fruitless = 0
+	return p.openIndex(o.Incarnation)
+}
+
+// beginAnewAfter is how often nobody may have an index of a memory log before it
+// is begun anew.
+const beginAnewAfter = 20
+
+// nobody is what to say when no node has an index of the log any more. What is on
+// disk waits for a node that has; a memory log begins anew, in new epochs, once
+// nobody is found for a while.
+func (p *partition) nobody(b journal.Bounds, err error) error {
+	err = fmt.Errorf("the log begins at message %d, and %w", b.First, err)
+	if p.fruitless++; !p.memory || p.fruitless < beginAnewAfter {
+		return err
+	}
+	p.fruitless = 0
+	p.e.cfg.Logger.Warn("a memory log that nobody has an index of begins anew", "log", p.name)
+	ctx, cancel := context.WithTimeout(p.ctx, joinTimeout)
+	defer cancel()
+	return errors.Join(err, p.journal.Delete(ctx))
 }
 
 // openExisting opens the index that is there; nil: there is none, or it is of
@@ -156,7 +218,7 @@ func (p *partition) openExisting(incarnation uint64) (*index.Index, error) {
 	if p.memory {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}
-	if there, err := store.Exists(p.e.cfg.FS, p.dir); err != nil || !there {
+	if there, err := store.Exists(p.fs(), p.dir); err != nil || !there {
 		return nil, err
 	}
 	x, err := p.openIndex(incarnation)

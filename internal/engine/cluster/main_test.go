@@ -123,11 +123,16 @@ func (c *cast) stop(i int) {
 	c.nodes[i] = nil
 }
 
+// indexDir is where the engine of a node keeps its indexes of a cluster.
+func (c *cast) indexDir(i int, cluster string) string {
+	return filepath.Join(c.dir, fmt.Sprintf("index%d-%s", i+1, cluster))
+}
+
 // open opens an engine on a node; the caller closes it.
 func (c *cast) open(i int, cfg Config, f engine.Follower) *Engine {
 	c.t.Helper()
 	cfg.Conn, cfg.Node, cfg.Label = c.nodes[i].Conn(), rand.Text(), fmt.Sprintf("n%d", i+1)
-	cfg.Dir = filepath.Join(c.dir, fmt.Sprintf("index%d-%s", i+1, cfg.Name))
+	cfg.Dir = c.indexDir(i, cfg.Name)
 	if cfg.Logs == 0 {
 		cfg.Logs = 2
 	}

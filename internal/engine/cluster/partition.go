@@ -33,6 +33,13 @@ type partition struct {
 
 	index   atomic.Pointer[index.Index] // nil: it has none now
 	applied atomic.Uint64               // number of the last message applied
+	// refusing says that the log has taken nothing for so long that whoever comes
+	// now need not wait.
+	refusing atomic.Bool
+
+	// Owned by who follows.
+	ram       store.FS // of a memory log
+	fruitless int      // how often in a row nobody had an index to copy
 
 	// Owned by the writer.
 	left   []index.Request // taken from the queue, not yet in a message
@@ -86,6 +93,9 @@ func newPartition(e *Engine, memory bool, number int) (*partition, error) {
 // submit queues an entry for the log; while the log takes nothing it waits so
 // long. A returned error was not told to Done.
 func (p *partition) submit(r index.Request, wait time.Duration) error {
+	if p.refusing.Load() {
+		return engine.ErrBusy
+	}
 	if x := p.index.Load(); x != nil {
 		kind := r.Entry.Kind
 		if err := x.Writable(kind == store.Publish || kind == store.Create); err != nil {
@@ -130,10 +140,18 @@ func (p *partition) storeConfig(incarnation uint64) store.Config {
 	if p.memory {
 		// What memory channels hold is rebuilt from their log or from another node,
 		// so it is the same index on a disk that is RAM.
-		s.FS, s.Replayed, s.Volatile, s.MaxBytes = store.NewRAM(), false, true, share(c.MemoryBytes, c.Logs)
+		s.FS, s.Replayed, s.Volatile, s.MaxBytes = p.ram, false, true, share(c.MemoryBytes, c.Logs)
 		s.CacheBytes, s.MemTableBytes = minMemTable, minMemTable
 	}
 	return s
+}
+
+// fs is where the index lies.
+func (p *partition) fs() store.FS {
+	if p.memory {
+		return p.ram
+	}
+	return p.e.cfg.FS
 }
 
 // minMemTable is less than which memtables are flushed all the time, in bytes.
@@ -274,6 +292,7 @@ func (p *partition) close(deadline time.Time) error {
 	if x == nil {
 		return nil
 	}
+	p.e.copies.Drop(p.name)
 	if err := x.Close(); err != nil && !errors.Is(err, index.ErrFailed) {
 		return err
 	}

@@ -117,6 +117,7 @@ func (p *partition) append(m *message, b []byte) {
 		p.mu.Lock()
 		p.health.stuck = time.Time{}
 		p.mu.Unlock()
+		p.refusing.Store(false)
 	}()
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
 		switch p.attempt(m, id, b) {
@@ -129,9 +130,12 @@ func (p *partition) append(m *message, b []byte) {
 		p.mu.Lock()
 		p.health.stuck = began
 		p.mu.Unlock()
-		if certain && time.Since(began) > p.e.cfg.PublishWait {
-			p.settle(p.count, engine.ErrBusy)
-			return
+		if time.Since(began) > p.e.cfg.PublishWait {
+			if certain {
+				p.settle(p.count, engine.ErrBusy)
+				return
+			}
+			p.refusing.Store(true)
 		}
 		p.refuseOverdue()
 		p.refuseLeft()
