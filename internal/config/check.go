@@ -39,6 +39,7 @@ func (c *Config) check() error {
 	add(!c.Dev || err != nil || isLoopback(host), "listen: %q is not a loopback address, and dev mode allows everything to everybody: "+
 		"listen on 127.0.0.1, or do without --dev", c.Listen)
 	c.checkListeners(add)
+	c.checkCluster(add)
 	add(c.DataDir != "", "data_dir: must not be empty")
 	add(c.Client.PongTimeout < c.Client.PingInterval, "client.pong_timeout: %s must be shorter than client.ping_interval, which is %s",
 		c.Client.PongTimeout, c.Client.PingInterval)

@@ -34,6 +34,7 @@ type Config struct {
 	Internal Internal `koanf:"internal"`
 	Admin    Admin    `koanf:"admin"`
 	Store    Store    `koanf:"store"`
+	Cluster  Cluster  `koanf:"cluster"`
 	Log      Log      `koanf:"log"`
 	Audit    Audit    `koanf:"audit"`
 }
@@ -229,11 +230,12 @@ func Default() Config {
 		Webhook: Webhook{
 			Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 2 * time.Hour, MaxQueue: 100_000,
 		},
-		Hooks: defaultHooks(),
-		TLS:   TLS{HTTP2: true, ReloadInterval: 10 * time.Second, HSTSMaxAge: 365 * 24 * time.Hour},
-		Admin: Admin{SessionTTL: 12 * time.Hour},
-		Store: Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
-		Log:   Log{Level: "info", Format: "text"},
+		Hooks:   defaultHooks(),
+		TLS:     TLS{HTTP2: true, ReloadInterval: 10 * time.Second, HSTSMaxAge: 365 * 24 * time.Hour},
+		Admin:   Admin{SessionTTL: 12 * time.Hour},
+		Store:   Store{ReserveSize: 256 << 20, CacheSize: 64 << 20, MemorySize: 256 << 20},
+		Cluster: Cluster{Logs: 4, LogSize: 1 << 30, LogAge: 24 * time.Hour},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -126,7 +126,7 @@ const tableHead = "| setting | default | allowed | meaning |\n|---|---|---|---|\
 func page(t *testing.T) string {
 	t.Helper()
 	texts := comments(t, "config.go")
-	for _, file := range []string{filepath.Join("..", "channel", "options.go"), "hooks.go"} {
+	for _, file := range []string{filepath.Join("..", "channel", "options.go"), "hooks.go", "cluster.go"} {
 		for name, text := range comments(t, file) {
 			texts[name] = text
 		}
