@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/journal"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/node"
 	"github.com/fanfare-push/fanfare/internal/engine/enginetest"
 )
@@ -27,6 +29,7 @@ func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 // TestContractAlone plays the contract on a cluster of one node, whose server
 // starts and stops with it.
 func TestContractAlone(t *testing.T) {
+	t.Parallel()
 	enginetest.Run(t, both, func(t *testing.T) enginetest.Deployment {
 		t.Helper()
 		c, clock := newCast(t, 1), newClock()
@@ -57,24 +60,49 @@ func (w *withNode) Close() error { return errors.Join(w.Engine.Close(), w.node.C
 // TestContractThree plays the contract on a cluster of three nodes, whose
 // servers stay while engines come and go: leaders are elected in seconds.
 func TestContractThree(t *testing.T) {
+	t.Parallel()
 	c := newCast(t, 3)
 	var clusters atomic.Int64
 	enginetest.Run(t, both, func(t *testing.T) enginetest.Deployment {
 		t.Helper()
-		clock := newClock()
-		name := fmt.Sprintf("three%d", clusters.Add(1))
-		return enginetest.Deployment{
-			Nodes: 3, Advance: clock.advance, KeepsMemory: true,
-			Open: func(t *testing.T, followers []engine.Follower) (engines []engine.Engine) {
-				t.Helper()
-				var list []*Engine
-				for i, f := range followers {
-					e := c.open(i, Config{Name: name, Now: clock.now, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}, f)
-					list, engines = append(list, e), append(engines, e)
-				}
-				ready(t, list...)
-				return engines
-			},
-		}
+		return c.deployment(t, fmt.Sprintf("three%d", clusters.Add(1)))
 	})
+}
+
+// deployment is engines of a name of their own on all nodes of the cast.
+func (c *cast) deployment(t *testing.T, name string) enginetest.Deployment {
+	t.Helper()
+	clock := newClock()
+	t.Cleanup(func() { c.forget(name) })
+	return enginetest.Deployment{
+		Nodes: len(c.nodes), Advance: clock.advance, KeepsMemory: true,
+		Open: func(t *testing.T, followers []engine.Follower) (engines []engine.Engine) {
+			t.Helper()
+			cfg := Config{Name: name, Now: clock.now, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}
+			var list []*Engine
+			for i, f := range followers {
+				e := c.open(i, cfg, f)
+				list, engines = append(list, e), append(engines, e)
+			}
+			ready(t, list...)
+			return engines
+		},
+	}
+}
+
+// forget removes the logs of a cluster, for which servers reserve space.
+func (c *cast) forget(name string) {
+	c.t.Helper()
+	for _, kind := range []string{"disk", "memory"} {
+		j, err := journal.New(journal.Config{Conn: c.nodes[0].Conn(), Stream: name + "-" + kind + "-0"})
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := j.Delete(ctx); err != nil {
+			c.t.Error(err)
+		}
+	}
 }

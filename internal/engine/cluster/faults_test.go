@@ -27,7 +27,13 @@ type crew struct {
 
 func newCrew(t *testing.T, n int, cfg Config) *crew {
 	t.Helper()
-	c := &crew{cast: newCast(t, n), cfg: cfg, truth: newTruth(), engines: make([]*Engine, n), audience: make([]*audience, n)}
+	return crewOf(t, newCast(t, n), cfg)
+}
+
+func crewOf(t *testing.T, on *cast, cfg Config) *crew {
+	t.Helper()
+	n := len(on.nodes)
+	c := &crew{cast: on, cfg: cfg, truth: newTruth(), engines: make([]*Engine, n), audience: make([]*audience, n)}
 	c.cfg.Name = "crew"
 	for i := range n {
 		c.enter(i)
@@ -98,6 +104,7 @@ func (c *crew) all() (list []engine.Engine) {
 // Every node goes and comes back while all others publish: nothing is lost,
 // doubled, or in another order anywhere.
 func TestNodesComeAndGo(t *testing.T) {
+	t.Parallel()
 	c := newCrew(t, 3, Config{})
 	r := keep(1_000_000, channel.Disk)
 	traffic := newTraffic(t, 6, r, c.at)
@@ -117,6 +124,7 @@ func TestNodesComeAndGo(t *testing.T) {
 // A minority says so, refuses what is durable with a temporary error, and goes on
 // once it is none any more.
 func TestMinorityRefuses(t *testing.T) {
+	t.Parallel()
 	c := newCrew(t, 3, Config{})
 	r := keep(1000, channel.Disk)
 	ch := named(0)
@@ -188,6 +196,7 @@ func TestCopyForWhoWasAway(t *testing.T) {
 	for _, d := range both {
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, index lost: %t", d, lost), func(t *testing.T) {
+				t.Parallel()
 				c := newCrew(t, 3, Config{Logs: 1, LogBytes: 1 << 20, MemoryLogBytes: 1 << 20})
 				r := keep(1000, d)
 				publish(t, c.engines[0], named(0), r, "first")
@@ -220,6 +229,7 @@ func TestCopyForWhoWasAway(t *testing.T) {
 
 // An index whose last message is not the log's was made from another log.
 func TestDivergentIndexIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	c := newCrew(t, 1, Config{Logs: 1})
 	r := keep(1000, channel.Disk)
 	ch := named(0)
@@ -267,6 +277,7 @@ func forge(t *testing.T, cfg store.Config, mark func(store.Mark) store.Mark) {
 
 // A client that comes from a node that is ahead is not told that it is lost.
 func TestAheadOfTheIndex(t *testing.T) {
+	t.Parallel()
 	c := newCrew(t, 3, Config{Logs: 1, MaxLag: time.Hour})
 	r := keep(1000, channel.Disk)
 	ch := named(0)

@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/node"
+	"github.com/fanfare-push/fanfare/internal/engine/enginetest"
+)
+
+// servers are NATS servers in processes of their own, that form a cluster.
+type servers struct {
+	t       *testing.T
+	binary  string
+	dir     string
+	clients []string // their addresses
+	routes  []string
+	running []*exec.Cmd // nil: killed
+}
+
+const serverConfig = `
+server_name: s%d
+listen: "%s"
+authorization { user: fanfare, password: pass }
+jetstream { store_dir: "%s", sync_interval: always }
+cluster { name: outside, listen: "%s", routes: [%s] }
+`
+
+// newServers builds the server of the module and starts it so many times; the
+// end of the test kills them.
+func newServers(t *testing.T, n int) *servers {
+	t.Helper()
+	s := &servers{t: t, dir: t.TempDir(), clients: freePorts(t, n), routes: freePorts(t, n), running: make([]*exec.Cmd, n)}
+	s.binary = filepath.Join(s.dir, "nats-server")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", s.binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
+		t.Fatalf("build the server: %v\n%s", err, out)
+	}
+	for i := range n {
+		s.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range s.running {
+			s.kill(i)
+		}
+	})
+	return s
+}
+
+func (s *servers) start(i int) {
+	s.t.Helper()
+	routes := make([]string, len(s.routes))
+	for j, r := range s.routes {
+		routes[j] = fmt.Sprintf("%q", "nats-route://"+r)
+	}
+	file := filepath.Join(s.dir, fmt.Sprintf("s%d.conf", i))
+	text := fmt.Sprintf(serverConfig, i, s.clients[i], filepath.Join(s.dir, fmt.Sprint("js", i)), s.routes[i], strings.Join(routes, ", "))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	log, err := os.OpenFile(filepath.Join(s.dir, fmt.Sprintf("s%d.log", i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()                                     // the process has its own
+	cmd := exec.CommandContext(context.Background(), s.binary, "-c", file) // ends when it is killed
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.running[i] = cmd
+	eventually(s.t, "the server listens", func() bool {
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(s.t.Context(), "tcp", s.clients[i])
+		return err == nil && c.Close() == nil
+	})
+}
+
+// kill is kill -9.
+func (s *servers) kill(i int) {
+	cmd := s.running[i]
+	if cmd == nil {
+		return
+	}
+	s.running[i] = nil
+	_ = cmd.Process.Kill() // it may have ended
+	_ = cmd.Wait()         // says that it was killed
+}
+
+func (s *servers) signal(i int, sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.running[i].Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// connect makes a node that prefers one of the servers.
+func (s *servers) connect(i int) *node.Node {
+	s.t.Helper()
+	var urls []string
+	for j := range s.clients {
+		urls = append(urls, "nats://"+s.clients[(i+j)%len(s.clients)])
+	}
+	n, err := node.Start(node.Config{Name: fmt.Sprintf("n%d", i+1), URLs: urls, User: "fanfare", Password: "pass", Logger: logger(s.t)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// outside is a cast whose nodes use servers elsewhere.
+func outside(t *testing.T, s *servers) *cast {
+	t.Helper()
+	c := &cast{t: t, dir: t.TempDir(), nodes: make([]*node.Node, len(s.running))}
+	for i := range c.nodes {
+		c.nodes[i] = s.connect(i)
+	}
+	t.Cleanup(func() {
+		for i := range c.nodes {
+			c.stop(i)
+		}
+	})
+	return c
+}
+
+// TestContractOutside plays the contract on three nodes and three servers in
+// processes of their own.
+func TestContractOutside(t *testing.T) {
+	t.Parallel()
+	c := outside(t, newServers(t, 3))
+	var clusters atomic.Int64
+	enginetest.Run(t, both, func(t *testing.T) enginetest.Deployment {
+		t.Helper()
+		return c.deployment(t, fmt.Sprintf("outside%d", clusters.Add(1)))
+	})
+}
+
+// leader is which server leads the first log on disk.
+func (c *crew) leader() int {
+	c.t.Helper()
+	at := -1
+	eventually(c.t, "the log has a leader", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		b, err := c.engines[0].disk[0].journal.Bounds(ctx)
+		if err != nil {
+			return false
+		}
+		_, err = fmt.Sscanf(b.Leader, "s%d", &at)
+		return err == nil
+	})
+	return at
+}
+
+// Servers are killed, frozen, and all killed at once, while publishers go on.
+func TestServersFail(t *testing.T) {
+	t.Parallel()
+	s := newServers(t, 3)
+	c := crewOf(t, outside(t, s), Config{Logs: 2})
+	r := keep(1_000_000, channel.Disk)
+	traffic := newTraffic(t, 6, r, c.at)
+	faults := []struct {
+		name   string
+		strike func(at int) (repair func())
+	}{
+		{"leader killed", func(at int) func() { s.kill(at); return func() { s.start(at) } }},
+		{"follower killed", func(at int) func() {
+			at = (at + 1) % 3
+			s.kill(at)
+			return func() { s.start(at) }
+		}},
+		{"leader frozen", func(at int) func() { s.signal(at, syscall.SIGSTOP); return func() { s.signal(at, syscall.SIGCONT) } }},
+		{"all killed", func(int) func() {
+			for i := range 3 {
+				s.kill(i)
+			}
+			for i := range 3 {
+				s.start(i)
+			}
+			return func() {}
+		}},
+	}
+	for _, f := range faults {
+		traffic.flows("before: "+f.name, 50)
+		traffic.longest()
+		repair := f.strike(c.leader())
+		traffic.flows("after: "+f.name, 200)
+		pause := traffic.longest()
+		repair()
+		traffic.flows("repaired: "+f.name, 50)
+		ready(t, c.engines...)
+		t.Logf("%s: the longest time without an acknowledgement is %s, %s once it was repaired", f.name,
+			pause.Round(time.Millisecond), traffic.longest().Round(time.Millisecond))
+	}
+	var list []engine.Engine
+	list = append(list, c.all()...)
+	traffic.end(r, c.truth, list...)
+}
