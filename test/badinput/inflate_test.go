@@ -9,12 +9,18 @@ import (
 	"testing"
 )
 
-// bomb is a request that is good but for 64 MiB of spaces after it, compressed.
+// bomb is a request that is good but for 64 MiB of spaces after it, compressed: as
+// members of a gzip stream (RFC 1952, 2.2), of which all but the first are the same.
 func bomb(t *testing.T, good string) string {
+	t.Helper()
+	return member(t, good) + strings.Repeat(member(t, strings.Repeat(" ", 1<<20)), 64)
+}
+
+func member(t *testing.T, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	if _, err := io.WriteString(w, good+strings.Repeat(" ", 64<<20)); err != nil {
+	if _, err := io.WriteString(w, text); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
