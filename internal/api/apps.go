@@ -76,6 +76,9 @@ func changed(err error) error {
 			return final(is.code, is.status, err.Error())
 		}
 	}
+	if errors.Is(err, tenant.ErrNotRead) {
+		return temporary(codeTooManyRequests, http.StatusServiceUnavailable, "the log of apps is not read yet: try again")
+	}
 	return err
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/fanfare-push/fanfare/internal/auth/jwks"
 	"github.com/fanfare-push/fanfare/internal/certs"
 	"github.com/fanfare-push/fanfare/internal/config"
-	"github.com/fanfare-push/fanfare/internal/engine/local"
 	"github.com/fanfare-push/fanfare/internal/hook"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -34,7 +33,8 @@ type App struct {
 	metrics   *metrics.Metrics
 	public    entrance
 	internal  *entrance // nil: everything is found at public
-	engine    *local.Engine
+	engine    *deployment
+	uid       string // of this process, among all there ever were
 	transport transport.Engine
 	direct    *direct.Handler // nil: net/http answers every request
 	hub       *hub.Hub
@@ -93,11 +93,12 @@ func (a *App) build(version string) (err error) {
 	if a.tokens, a.keys, err = verifierConfig(&a.cfg, a.log); err != nil {
 		return err
 	}
-	if a.engine, err = local.Open(a.engineConfig()); err != nil {
+	a.uid = rand.Text()
+	if err := a.openEngine(); err != nil {
 		return err
 	}
 	a.bindEngine()
-	node := hub.Node{UID: rand.Text(), Name: nodeName(), Version: version}
+	node := hub.Node{UID: a.uid, Name: a.nodeName(), Version: version}
 	if a.webhook, err = a.webhooks(); err != nil {
 		return err
 	}
@@ -164,6 +165,7 @@ func (a *App) Run(ctx context.Context) error {
 	fetching := a.fetchKeys(returning)
 	defer func() { cancel(); <-fetching; background.Wait() }()
 	a.watchCerts(returning, &background)
+	background.Go(func() { a.followApps(returning) })
 	entrances := a.entrances()
 	failed := make(chan error, len(entrances))
 	for _, e := range entrances {

@@ -36,13 +36,35 @@ func (a *App) openApps() error {
 	a.apps, err = tenant.Open(ctx, tenant.Config{
 		Log: a.engine, Fixed: fixed, Logger: a.log,
 		Check:   func(_ *tenant.App, o *channel.Options) error { return a.cfg.CheckHooks(o) },
-		Changed: a.setApp, Removed: a.removeApp,
+		Changed: a.setApp, Removed: a.removeApp, Later: a.engine.cluster != nil,
 	})
 	if err != nil {
 		return err
 	}
 	a.metrics.Apps.Bind(a.appRows)
 	return nil
+}
+
+// refreshEvery is how long a change of another node takes to be in force here.
+const refreshEvery = time.Second
+
+// followApps reads what other nodes change until ctx ends.
+func (a *App) followApps(ctx context.Context) {
+	if a.engine.cluster == nil {
+		return // nobody else changes anything
+	}
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		if err := a.apps.Refresh(ctx); err != nil && ctx.Err() == nil {
+			a.log.Debug("apps were not read", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // fixedApps are the Apps of the settings.

@@ -72,7 +72,7 @@ func (a *App) maxConnections() int {
 	return max(limit-spareDescriptors, limit/2, 1)
 }
 
-func nodeName() string {
+func hostName() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return "fanfare"
@@ -90,21 +90,21 @@ func (a *App) fatal(reason string) {
 
 // bindEngine shows what the engine counts itself.
 func (a *App) bindEngine() {
-	bind := func(c *metrics.Counter, of func(*local.Counters) uint64) {
-		c.Bind(func() uint64 { now := a.engine.Counters(); return of(&now) })
+	bind := func(c *metrics.Counter, of func(*counters) uint64) {
+		c.Bind(func() uint64 { now := a.engine.counters(); return of(&now) })
 	}
-	gauge := func(g *metrics.Gauge, of func(*local.Counters) int64) {
-		g.Bind(func() int64 { now := a.engine.Counters(); return of(&now) })
+	gauge := func(g *metrics.Gauge, of func(*counters) int64) {
+		g.Bind(func() int64 { now := a.engine.counters(); return of(&now) })
 	}
 	m := a.metrics
-	bind(m.CacheHits, func(c *local.Counters) uint64 { return c.CacheHits })
-	bind(m.CacheMisses, func(c *local.Counters) uint64 { return c.CacheMisses })
-	bind(m.Duplicates, func(c *local.Counters) uint64 { return c.Duplicates })
-	bind(m.Drops.Of(metrics.DropReaderQueueFull), func(c *local.Counters) uint64 { return c.ReaderQueueFull })
-	bind(m.Drops.Of(metrics.DropPublishQueueFull), func(c *local.Counters) uint64 { return c.QueueFull })
-	gauge(m.FreeBytes, func(c *local.Counters) int64 { return int64(c.FreeBytes) })
-	gauge(m.UsedBytes, func(c *local.Counters) int64 { return int64(c.UsedBytes) })
-	gauge(m.ReadOnly, func(c *local.Counters) int64 {
+	bind(m.CacheHits, func(c *counters) uint64 { return c.CacheHits })
+	bind(m.CacheMisses, func(c *counters) uint64 { return c.CacheMisses })
+	bind(m.Duplicates, func(c *counters) uint64 { return c.Duplicates })
+	bind(m.Drops.Of(metrics.DropReaderQueueFull), func(c *counters) uint64 { return c.ReaderQueueFull })
+	bind(m.Drops.Of(metrics.DropPublishQueueFull), func(c *counters) uint64 { return c.queueFull })
+	gauge(m.FreeBytes, func(c *counters) int64 { return int64(c.FreeBytes) })
+	gauge(m.UsedBytes, func(c *counters) int64 { return int64(c.UsedBytes) })
+	gauge(m.ReadOnly, func(c *counters) int64 {
 		if c.ReadOnly {
 			return 1
 		}

@@ -102,6 +102,10 @@ func (a *App) ready(w http.ResponseWriter, _ *http.Request) {
 		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": s.Reason})
 		return
 	}
+	if !a.apps.Loaded() {
+		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": "the log of apps is not read yet"})
+		return
+	}
 	if a.hub.Draining() {
 		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": "stopping"})
 		return

@@ -88,6 +88,12 @@ func makeDir(fsys vfs.FS, dir string) error {
 	return nil
 }
 
+// Formatted reports whether a directory is that of a store. Errors: of a directory
+// that cannot be read, or whose store is none that this program knows.
+func Formatted(dir string) (bool, error) {
+	return readFormat(vfs.Default, dir)
+}
+
 // readFormat reports whether the directory is a finished one of a format that
 // this program reads.
 func readFormat(fsys vfs.FS, dir string) (formatted bool, err error) {

@@ -31,6 +31,7 @@ var (
 	ErrExists    = errors.New("there is one already")
 	ErrFixed     = errors.New("it is in the settings, which only a new start changes")
 	ErrTooMany   = errors.New("too many")
+	ErrNotRead   = errors.New("what was changed before is not read yet")
 )
 
 // Scope is what a key may do.

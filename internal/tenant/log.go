@@ -81,6 +81,7 @@ func (r *Registry) read(ctx context.Context, fn func(offset uint64, c *Change)) 
 // load folds the whole log: for each App what it was when it was written down last,
 // and what was changed since.
 func (r *Registry) load(ctx context.Context) error {
+	r.applied, r.since = 0, 0 // a load that failed begins again
 	type entry struct {
 		offset uint64
 		*Change

@@ -30,6 +30,11 @@ type Config struct {
 	Changed func(*App)
 	Removed func(name string)
 
+	// Later leaves the reading of the log to Refresh, where the log may take a while
+	// to be there: until then the Apps are those of the settings, and nothing can be
+	// changed (ErrNotRead).
+	Later bool
+
 	Now func() time.Time
 }
 
@@ -41,9 +46,10 @@ type Registry struct {
 	view  atomic.Pointer[view]
 
 	mu      sync.Mutex // held while the log is read and folded
-	applied uint64     // offset of the entry that was folded last
-	since   int        // entries since Apps were written down as they are
-	every   int        // entries after which they are: writeDownEvery
+	loaded  atomic.Bool
+	applied uint64 // offset of the entry that was folded last
+	since   int    // entries since Apps were written down as they are
+	every   int    // entries after which they are: writeDownEvery
 	state   map[string]*App
 	removed map[string]bool
 }
@@ -90,8 +96,11 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 		}
 		r.fixed[a.Name], r.state[a.Name] = a, a
 	}
-	if err := r.load(ctx); err != nil {
-		return nil, err
+	if !cfg.Later {
+		if err := r.load(ctx); err != nil {
+			return nil, err
+		}
+		r.loaded.Store(true)
 	}
 	r.look()
 	for _, a := range r.Apps() {
@@ -189,6 +198,9 @@ func (r *Registry) PusherApp(id string) (app *App, found bool) {
 func (r *Registry) Do(ctx context.Context, c Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.loaded.Load() {
+		return ErrNotRead
+	}
 	c.At = r.cfg.Now().UTC()
 	if _, err := apply(r.state[c.App], &c, r.rulesFor(c.App)); err != nil {
 		return err
@@ -210,10 +222,21 @@ func (r *Registry) Do(ctx context.Context, c Change) error {
 	return verdict
 }
 
-// Refresh reads what other nodes have changed.
+// Refresh reads what other nodes have changed, and the first time all there is.
 func (r *Registry) Refresh(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.loaded.Load() {
+		if err := r.load(ctx); err != nil {
+			return err
+		}
+		r.loaded.Store(true)
+		r.look()
+		for _, a := range r.Apps() {
+			r.cfg.Changed(a)
+		}
+		return nil
+	}
 	return r.read(ctx, func(_ uint64, c *Change) { _ = r.fold(c) }) // who asked for it was told
 }
 
@@ -221,6 +244,9 @@ func (r *Registry) remove(app string) {
 	delete(r.state, app)
 	r.removed[app] = true
 }
+
+// Loaded reports whether what was changed at run time is known.
+func (r *Registry) Loaded() bool { return r.loaded.Load() }
 
 // fold puts one change into force.
 func (r *Registry) fold(c *Change) error {
