@@ -116,6 +116,9 @@ func kept(scope Scope, text string) Secret {
 	return Secret{Sum: sum[:]}
 }
 
+// id tells secrets apart.
+func (s *Secret) id() string { return s.Text + string(s.Sum) }
+
 // rotated is the key with another secret; the one before holds until then.
 func (k Key) rotated(next Secret, until time.Time) Key {
 	before := k.Secrets[0]

@@ -64,6 +64,7 @@ func (a *App) made() *Made {
 type rules struct {
 	keyTaken func(id string) bool                     // by any App
 	check    func(app *App, o *channel.Options) error // what a namespace may ask for
+	pusherID func(id string) bool                     // whether an App has it
 	apps     int
 	removed  map[string]bool // names that are not used again
 }
@@ -118,6 +119,9 @@ func create(before *App, c *Change, r *rules) (*App, error) {
 	}
 	if r.removed[c.App] { // what is stored of its channels may still be there, and is not for another
 		return nil, fmt.Errorf("app %q: %w: it was removed, and its name is not used again", c.App, ErrExists)
+	}
+	if r.pusherID(c.App) {
+		return nil, fmt.Errorf("app %q: %w: the default one has this app.id", c.App, ErrExists)
 	}
 	if r.apps >= MaxApps || len(r.removed) >= MaxRemoved {
 		return nil, fmt.Errorf("apps: %w, %d are possible, and %d that were removed", ErrTooMany, MaxApps, MaxRemoved)

@@ -29,6 +29,8 @@ const (
 	keptFor        = channel.MaxHistoryTTL
 	pageEntries    = 1000
 	pageBytes      = 4 << 20
+	// changeTime bounds a change, the writing down included.
+	changeTime = time.Minute
 )
 
 func retention() engine.Retention {
@@ -117,6 +119,11 @@ func (r *Registry) load(ctx context.Context) error {
 		if c := was[e.App]; c != nil && e.offset <= c.Upto {
 			continue
 		}
+		if fixed := r.fixed[e.App]; e.Remove && fixed != nil {
+			// It was not of the settings then. Its keys are not those of its successor.
+			r.state[e.App] = fixed
+			continue
+		}
 		after, err := apply(r.state[e.App], e.Change, r.rulesFor(e.App))
 		switch {
 		case err != nil: // refused when it was made, or contradicted by the settings since
@@ -141,7 +148,9 @@ func (r *Registry) writeDown(ctx context.Context) {
 		is[name] = a.made()
 	}
 	for name := range r.removed {
-		is[name] = &Made{Removed: true}
+		if is[name] == nil { // the settings may have one of that name by now
+			is[name] = &Made{Removed: true}
+		}
 	}
 	for name, made := range is {
 		if _, err := r.append(ctx, &Change{App: name, At: r.cfg.Now().UTC(), Is: made, Upto: upto}); err != nil {
