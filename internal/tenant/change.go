@@ -1,7 +1,9 @@
 package tenant
 
 import (
+	"encoding/json"
 	"fmt"
+	"regexp/syntax"
 	"slices"
 	"time"
 
@@ -175,7 +177,36 @@ func (a *App) revokeKey(id string) error {
 	return err
 }
 
+// checkSize bounds what a tenant can have the server keep, compile and look through.
+// The settings are the operator's own, and not bounded so.
+func (a *App) checkSize(n *channel.Namespace) error {
+	text, err := json.Marshal(n)
+	if err != nil || len(text) > MaxNamespaceBytes {
+		return fmt.Errorf("namespace %q: %w, it has %d bytes at most", n.Name, ErrTooMany, MaxNamespaceBytes)
+	}
+	prefixes := len(n.Prefixes)
+	for i := range a.Namespaces {
+		if other := &a.Namespaces[i]; other.Name != n.Name {
+			prefixes += len(other.Prefixes)
+		}
+	}
+	if prefixes > MaxPrefixes {
+		return fmt.Errorf("namespace %q: prefixes: %w, an app has %d at most", n.Name, ErrTooMany, MaxPrefixes)
+	}
+	re, err := syntax.Parse(n.ChannelRegex, syntax.Perl)
+	if err != nil {
+		return nil // channel.NewNamespaces says what is wrong
+	}
+	if p, err := syntax.Compile(re.Simplify()); err == nil && len(p.Inst) > MaxRegex {
+		return fmt.Errorf("namespace %q: channel_regex: %w, it has %d steps, at most %d are possible", n.Name, ErrTooMany, len(p.Inst), MaxRegex)
+	}
+	return nil
+}
+
 func (a *App) setNamespace(n *channel.Namespace, r *rules) error {
+	if err := a.checkSize(n); err != nil {
+		return err
+	}
 	at := a.namespace(n.Name)
 	switch {
 	case at >= 0 && a.Namespaces[at].Fixed:

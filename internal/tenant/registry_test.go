@@ -376,6 +376,35 @@ func TestPusherIDs(t *testing.T) {
 	}
 }
 
+// What a tenant sets is bounded in size, and so in the memory and time it takes.
+func TestNamespacesAreBounded(t *testing.T) {
+	e, _ := openEngine(t, t.TempDir())
+	r := open(t, Config{Log: e})
+	must(t, r.Do(t.Context(), Change{App: "shop", Create: &Settings{}}))
+	prefixes := make([]string, MaxPrefixes/2)
+	for i := range prefixes {
+		prefixes[i] = fmt.Sprintf("p%d-", i)
+	}
+	set := func(n channel.Namespace) error {
+		return r.Do(t.Context(), Change{App: "shop", SetNamespace: &n})
+	}
+	must(t, set(channel.Namespace{Name: "half", Prefixes: prefixes}))
+	must(t, set(channel.Namespace{Name: "half", Prefixes: prefixes})) // takes its own place
+	must(t, set(channel.Namespace{Name: "regex", Options: channel.Options{ChannelRegex: `^[-a-z0-9]{1,64}(\.[-a-z0-9]{1,64}){0,3}$`}}))
+	for i := range prefixes {
+		prefixes[i] = fmt.Sprintf("q%d-", i)
+	}
+	for name, n := range map[string]channel.Namespace{
+		"prefixes": {Name: "more", Prefixes: append(prefixes, "one")},
+		"bytes":    {Name: "large", Options: channel.Options{ChannelRegex: strings.Repeat("a", MaxNamespaceBytes)}},
+		"regex":    {Name: "steep", Options: channel.Options{ChannelRegex: strings.Repeat(`\pL{1000}`, 100)}},
+	} {
+		if err := set(n); !errors.Is(err, ErrTooMany) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTwoKeysOfTheSettings(t *testing.T) {
 	e, _ := openEngine(t, t.TempDir())
 	_, err := Open(t.Context(), Config{Log: e, Fixed: []*App{
