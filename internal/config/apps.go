@@ -41,7 +41,7 @@ func (c *Config) checkApps() (errs []error) {
 	}
 	names := map[string]bool{channel.DefaultApp: true}
 	keys := map[string]bool{c.App.Key: c.App.Key != ""}
-	secrets := map[Secret]bool{c.API.Key: c.API.Key != ""}
+	secrets := map[Secret]bool{c.API.Key: true, c.App.Secret: true, c.Tokens.PreviousSecret: true} // "" is not looked up
 	check := func(at string, list []AppKey) {
 		for i, k := range list {
 			at := fmt.Sprintf("%s.keys[%s]", at, nameOf(map[string]any{"name": k.ID}, i))

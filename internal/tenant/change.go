@@ -193,14 +193,24 @@ func (a *App) checkSize(n *channel.Namespace) error {
 	if prefixes > MaxPrefixes {
 		return fmt.Errorf("namespace %q: prefixes: %w, an app has %d at most", n.Name, ErrTooMany, MaxPrefixes)
 	}
-	re, err := syntax.Parse(n.ChannelRegex, syntax.Perl)
-	if err != nil {
-		return nil // channel.NewNamespaces says what is wrong
-	}
-	if p, err := syntax.Compile(re.Simplify()); err == nil && len(p.Inst) > MaxRegex {
-		return fmt.Errorf("namespace %q: channel_regex: %w, it has %d steps, at most %d are possible", n.Name, ErrTooMany, len(p.Inst), MaxRegex)
+	if steps := stepsOf(n.ChannelRegex); steps > MaxRegex {
+		return fmt.Errorf("namespace %q: channel_regex: %w, it has %d steps, at most %d are possible", n.Name, ErrTooMany, steps, MaxRegex)
 	}
 	return nil
+}
+
+// stepsOf counts the instructions of a regex; what is none has none, and is refused
+// by channel.NewNamespaces.
+func stepsOf(regex string) int {
+	re, err := syntax.Parse(regex, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	p, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(p.Inst)
 }
 
 func (a *App) setNamespace(n *channel.Namespace, r *rules) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -395,7 +396,7 @@ func TestNamespacesAreBounded(t *testing.T) {
 		prefixes[i] = fmt.Sprintf("q%d-", i)
 	}
 	for name, n := range map[string]channel.Namespace{
-		"prefixes": {Name: "more", Prefixes: append(prefixes, "one")},
+		"prefixes": {Name: "more", Prefixes: slices.Concat(prefixes, []string{"one"})},
 		"bytes":    {Name: "large", Options: channel.Options{ChannelRegex: strings.Repeat("a", MaxNamespaceBytes)}},
 		"regex":    {Name: "steep", Options: channel.Options{ChannelRegex: strings.Repeat(`\pL{1000}`, 100)}},
 	} {
