@@ -16,7 +16,7 @@ import (
 // Limits of what there can be.
 const (
 	MaxApps       = 10_000
-	MaxRemoved    = 40_000 // Apps whose names are not used again
+	MaxRemoved    = 30_000 // Apps whose names are not used again
 	MaxKeys       = 32     // of one App
 	MaxNamespaces = 1000   // of one App
 	MaxPrefixes   = 1000   // of the namespaces of one App together

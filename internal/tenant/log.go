@@ -29,9 +29,12 @@ const (
 	keptFor        = channel.MaxHistoryTTL
 	pageEntries    = 1000
 	pageBytes      = 4 << 20
-	// changeTime bounds a change, the writing down included.
+	// changeTime bounds the storing of a change.
 	changeTime = time.Minute
 )
+
+// What was written down last is kept until it is written down again, whole.
+const _ = uint(keptEntries - writeDownEvery - 2*(MaxApps+MaxRemoved))
 
 func retention() engine.Retention {
 	return engine.Retention{Size: keptEntries, TTL: keptFor, MetaTTL: keptFor, Durability: channel.Disk}

@@ -210,7 +210,8 @@ func (r *Registry) Do(ctx context.Context, c Change) error {
 	}
 	// From here on nobody's leaving matters: what is stored has to be in force, too,
 	// and what others have made is written down whole or not at all.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), changeTime)
+	left := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(left, changeTime)
 	defer cancel()
 	offset, err := r.append(ctx, &c)
 	if err != nil {
@@ -225,7 +226,7 @@ func (r *Registry) Do(ctx context.Context, c Change) error {
 	if err != nil {
 		return err
 	}
-	r.writeDown(ctx)
+	r.writeDown(left)
 	return verdict
 }
 
