@@ -49,7 +49,7 @@ func (c *Config) checkApps() (errs []error) {
 			add(!keys[k.ID], "%s.id: %q is the id of another key", at, k.ID)
 			add(slices.Contains(scopes, k.Scope), "%s.scope: %q is none, there are %s", at, k.Scope, strings.Join(scopes, ", "))
 			add((k.Secret == "") != (k.SecretFile == ""), "%s: set secret or secret_file", at)
-			add(!isPlaceholder(k.Secret), "%s.secret: this is a placeholder, not a secret: make one with openssl rand -hex 32", at)
+			add(!IsPlaceholder(k.Secret), "%s.secret: this is a placeholder, not a secret: make one with openssl rand -hex 32", at)
 			add(k.Secret == "" || !secrets[k.Secret], "%s.secret: another key has it", at)
 			keys[k.ID], secrets[k.Secret] = true, true
 		}

@@ -93,6 +93,7 @@ var cases = []struct {
 	{"secret_weak", secrets("my-secret-"+drawn, drawnToo), nil, Error, "app.secret"},
 	{"secret_weak", secrets(strings.Repeat("abcabc", 8), drawnToo), nil, Error, "app.secret"},
 	{"secret_weak", good + "tokens: {previous_secret: short}", nil, Error, "tokens.previous_secret"},
+	{"secret_weak", good + "apps: [{name: shop, keys: [{id: k, scope: sign, secret: short}]}]", nil, Error, "apps[shop].keys[k].secret"},
 	{"secret_weak", secrets("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d", drawnToo), nil, "", ""},
 	{"secret_weak", secrets("", ""), nil, "", ""},
 

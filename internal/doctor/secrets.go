@@ -30,12 +30,22 @@ type secret struct {
 }
 
 func secretsOf(c *config.Config) []secret {
-	return []secret{
+	list := []secret{
 		{"app.secret", c.App.Secret},
 		{"tokens.previous_secret", c.Tokens.PreviousSecret},
 		{"api.key", c.API.Key},
 		{"hooks.secret", c.Hooks.Secret},
 	}
+	keys := func(at string, keys []config.AppKey) {
+		for _, k := range keys {
+			list = append(list, secret{fmt.Sprintf("%s.keys[%s].secret", at, k.ID), k.Secret})
+		}
+	}
+	keys("app", c.App.Keys)
+	for i := range c.Apps {
+		keys("apps["+c.Apps[i].Name+"]", c.Apps[i].Keys)
+	}
+	return list
 }
 
 func weakSecrets(c *config.Config, add report) {
