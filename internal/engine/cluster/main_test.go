@@ -50,17 +50,19 @@ func eventually(t *testing.T, what string, cond func() bool) {
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	var list []string
+	var open []net.Listener
 	for range n {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
+		open = append(open, l) // so that none is given twice
 		list = append(list, l.Addr().String())
+	}
+	for _, l := range open {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	return list
 }
