@@ -33,6 +33,7 @@ var ErrTrimmed = errors.New("the log has dropped what was not applied yet")
 // *store.VersionError, with what take fails with, and where the log is gone.
 func (j *Journal) Tail(ctx context.Context, after uint64, take func([]Message) error) error {
 	t := &tail{Journal: j, next: after + 1, take: take}
+	j.caughtUp.Store(0)
 	for {
 		c, err := t.consume(ctx)
 		switch {

@@ -81,7 +81,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 		n.server = s
 	}
-	conn, err := n.connect()
+	conn, err := n.Connect()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to NATS: %w", err), n.server.stop())
 	}
@@ -89,7 +89,8 @@ func Start(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-func (n *Node) connect() (*nats.Conn, error) {
+// Connect makes another connection, which the caller closes.
+func (n *Node) Connect() (*nats.Conn, error) {
 	log := n.cfg.Logger
 	opts := []nats.Option{
 		nats.Name("fanfare " + n.cfg.Name),
