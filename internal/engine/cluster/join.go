@@ -145,19 +145,36 @@ func (p *partition) open(ctx context.Context, b journal.Bounds, incarnation uint
 		if err == nil && why == "" {
 			return x, nil
 		}
-		if err = errors.Join(err, x.Close()); err != nil {
+		if err := errors.Join(err, x.Close()); err != nil {
 			return nil, err
 		}
 		p.e.cfg.Logger.Warn("index does not fit the log, another is made", "log", p.name, "reason", why)
 	}
 	p.ram = store.NewRAM() // of a memory log; nothing of the last is of use
 	if b.First <= 1 && incarnation != 0 {
-		if err := store.RemoveDir(p.fs(), p.dir); err != nil {
+		if err := p.putAside(); err != nil {
 			return nil, err
 		}
 		return p.openIndex(incarnation)
 	}
 	return p.openCopy(b, incarnation)
+}
+
+// putAside gives the index that is there, if any, another name: should the log
+// be lost, it is all that is left of the history.
+func (p *partition) putAside() error {
+	there, err := store.Exists(p.fs(), p.dir)
+	if err != nil {
+		return err
+	}
+	aside := p.dir + ".old"
+	if !there {
+		aside = p.dir // what was never finished
+	}
+	if err := store.RemoveDir(p.fs(), aside); err != nil || !there {
+		return err
+	}
+	return store.RenameDir(p.fs(), p.dir, aside)
 }
 
 // openCopy opens an index that another node has made. It is imported beside the
@@ -180,7 +197,7 @@ func (p *partition) openCopy(b journal.Bounds, incarnation uint64) (*index.Index
 		return nil, p.nobody(b, err)
 	}
 	if err == nil {
-		err = store.RemoveDir(p.fs(), p.dir)
+		err = p.putAside()
 	}
 	if err == nil {
 		err = store.RenameDir(p.fs(), beside, p.dir)
