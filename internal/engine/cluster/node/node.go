@@ -118,6 +118,7 @@ func (n *Node) Connect() (*nats.Conn, error) {
 		}
 		return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
 	}
+	opts = append(opts, nats.RetryOnFailedConnect(true)) // servers may start later than the node
 	c := &n.cfg
 	if c.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(c.Credentials))
