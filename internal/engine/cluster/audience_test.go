@@ -106,7 +106,7 @@ func await[T any](t testing.TB, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
+	case <-time.After(testPatience):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

@@ -64,7 +64,11 @@ func (p *partition) leave(why error) {
 	p.mu.Lock()
 	p.stopTail = nil
 	p.incarnation = 0
+	followed := p.health.joining == ""
 	p.mu.Unlock()
+	if followed {
+		p.e.cfg.Logger.Warn("log cannot be followed any more", "log", p.name, "reason", why)
+	}
 	p.why(why.Error())
 	if x := p.index.Swap(nil); x != nil {
 		p.e.copies.Drop(p.name)
@@ -82,13 +86,24 @@ func (p *partition) leave(why error) {
 	}
 }
 
+// patience is how long a log may not be followed before the operator is told: a
+// cluster that forms, or elects, takes some time.
+const patience = 5 * time.Second
+
 // why says why there is no index now.
 func (p *partition) why(reason string) {
 	p.mu.Lock()
-	changed := p.health.joining != reason
-	p.health.joining = reason
+	h := &p.health
+	if h.joining == "" || h.since.IsZero() {
+		h.since = time.Now()
+	}
+	h.joining = reason
+	tell := h.told != reason && time.Since(h.since) > patience
+	if tell {
+		h.told = reason
+	}
 	p.mu.Unlock()
-	if changed {
+	if tell {
 		p.e.cfg.Logger.Warn("log cannot be followed", "log", p.name, "reason", reason)
 	}
 }
@@ -117,7 +132,12 @@ func (p *partition) join() error {
 	p.mu.Lock()
 	p.incarnation = x.Store().Incarnation()
 	p.health.joining, p.health.known = "", 0
+	told := p.health.told != ""
+	p.health.told = ""
 	p.mu.Unlock()
+	if told {
+		p.e.cfg.Logger.Info("log is followed again", "log", p.name)
+	}
 	return nil
 }
 

@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+// testPatience is how long a test waits for what must happen.
+const testPatience = 60 * time.Second
 
 // logger writes to the test's output where CLUSTER_LOG is set.
 func logger(t testing.TB) *slog.Logger {
@@ -36,7 +36,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(testPatience)
 	for !cond() {
 		select {
 		case <-tick.C:

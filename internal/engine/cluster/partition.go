@@ -56,6 +56,8 @@ type partition struct {
 // partitionHealth is what is known of the log; partition.mu guards it.
 type partitionHealth struct {
 	joining  string    // why there is no index; "": there is
+	since    time.Time // there has been none since
+	told     string    // what the operator was told of it
 	stuck    time.Time // since when a message cannot be appended; zero: none waits
 	silent   time.Time // since when the leader does not answer; zero: it does
 	minority bool      // the leader has not heard of a majority of late
@@ -236,7 +238,7 @@ func (p *partition) ask() {
 // alarm says, once, that the log is about to drop what is not applied here.
 func (p *partition) alarm(b journal.Bounds) {
 	h, applied := &p.health, p.applied.Load()
-	near := h.joining == "" && applied < b.Last && applied < b.First+(b.Last-b.First)/4
+	near := h.joining == "" && b.First > 1 && applied < b.Last && applied < b.First+(b.Last-b.First)/4
 	if near && !h.alarmed {
 		p.e.cfg.Logger.Error("the log will soon drop what this node has not applied", "log", p.name,
 			"applied", applied, "first", b.First, "last", b.Last)

@@ -54,13 +54,7 @@ func New(cfg Config) (*Journal, error) {
 
 // Create makes the log if it is not there, and begins it if nobody has.
 func (j *Journal) Create(ctx context.Context) error {
-	s, err := j.js.Stream(ctx, j.cfg.Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = j.js.CreateStream(ctx, j.streamConfig())
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was first
-			s, err = j.js.Stream(ctx, j.cfg.Stream)
-		}
-	}
+	s, err := j.find(ctx)
 	if err == nil {
 		err = j.check(ctx, s.CachedInfo().Config)
 	}
@@ -72,6 +66,31 @@ func (j *Journal) Create(ctx context.Context) error {
 		return err
 	}
 	return j.begin(ctx)
+}
+
+// answerTimeout is how long to wait for an answer: while several nodes make a log
+// at once, and while it has no leader, not all of them are answered.
+const answerTimeout = 500 * time.Millisecond
+
+// find is the log, made if need be.
+func (j *Journal) find(ctx context.Context) (jetstream.Stream, error) {
+	for {
+		s, err := j.findOnce(ctx)
+		again := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, context.DeadlineExceeded)
+		if !again || ctx.Err() != nil {
+			return s, err
+		}
+	}
+}
+
+func (j *Journal) findOnce(ctx context.Context) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	s, err := j.js.Stream(ctx, j.cfg.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return j.js.CreateStream(ctx, j.streamConfig())
+	}
+	return s, err
 }
 
 // metaLogs is where a stream says how many logs its cluster has.
@@ -109,6 +128,8 @@ func (j *Journal) streamConfig() jetstream.StreamConfig {
 
 // begin appends the genesis, unless another node has.
 func (j *Journal) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	msg := &nats.Msg{Subject: j.cfg.Subject, Data: appendHead(nil, store.NewIncarnation(), "", 1), Header: nats.Header{
 		jetstream.ExpectedLastSeqHeader: []string{"0"},
 	}}
@@ -136,6 +157,8 @@ const replicaSilent = 3 * time.Second
 
 // Bounds asks the log's leader.
 func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	s, err := j.js.Stream(ctx, j.cfg.Stream)
 	if err != nil {
 		return Bounds{}, fmt.Errorf("ask for the log %s: %w", j.cfg.Stream, err)
@@ -158,6 +181,8 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 // Get asks the log's leader for one message, without its entries. It fails with
 // ErrNotFound.
 func (j *Journal) Get(ctx context.Context, seq uint64) (Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	resp, err := j.cfg.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+j.cfg.Stream, fmt.Appendf(nil, `{"seq":%d}`, seq))
 	if err != nil {
 		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)

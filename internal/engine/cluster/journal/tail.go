@@ -73,7 +73,7 @@ type consumer struct {
 
 // consume asks for a consumer from the next message on.
 func (t *tail) consume(ctx context.Context) (*consumer, error) {
-	inbox := t.cfg.Conn.NewRespInbox()
+	inbox := t.cfg.Conn.NewInbox()
 	sub, err := t.cfg.Conn.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("follow the log: %w", err)
@@ -230,7 +230,7 @@ func (t *tail) hand(batch []Message) error {
 // fetch gets what a near replica has. Only ErrTrimmed and what take fails with
 // are errors.
 func (t *tail) fetch(ctx context.Context) error {
-	inbox := t.cfg.Conn.NewRespInbox()
+	inbox := t.cfg.Conn.NewInbox()
 	sub, err := t.cfg.Conn.SubscribeSync(inbox)
 	if err != nil {
 		return pause(ctx)
