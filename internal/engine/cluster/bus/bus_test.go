@@ -338,7 +338,7 @@ func TestCountsAreBounded(t *testing.T) {
 	s.init()
 	s.take(1, []count{{"a", 2}, {"b", 1}})
 	s.take(2, []count{{"a", 3}})
-	s.replace(1, []count{{"a", 1}})
+	s.merge(1, []count{{"a", 1}}, true)
 	if s.others["a"] != 4 || s.others["b"] != 0 || len(s.others) != 1 {
 		t.Errorf("%v", s.others)
 	}

@@ -1,10 +1,6 @@
 package bus
 
-import (
-	"time"
-
-	"github.com/fanfare-push/fanfare/internal/channel"
-)
+import "time"
 
 // hear looks at one message.
 func (r *receiver) hear(data []byte) {
@@ -38,7 +34,7 @@ func (r *receiver) hear(data []byte) {
 			r.state(p, &b.streams[s])
 		}
 	case kindQuery:
-		r.answer(p, m.number, m.ch)
+		r.answer(p, m)
 	case kindAnswer:
 		r.answered(p, m)
 	}
@@ -156,7 +152,9 @@ func (r *receiver) beats(p *peer, m *message) {
 	}
 }
 
-// state sends a node this one's part of a stream, unless it is on its way.
+// state sends a node this one's part of a stream, unless it is on its way. What it
+// holds is settled here, in line with what is said; it is written by the sender,
+// since it may be large.
 func (r *receiver) state(p *peer, st *stream) {
 	b := r.bus
 	st.mu.Lock()
@@ -165,31 +163,40 @@ func (r *receiver) state(p *peer, st *stream) {
 		return
 	}
 	st.owed[p.number] = true
-	put := func(m *message, part int, last bool) {
-		m.stream, m.number, m.part, m.last = st.index, st.number, part, last
-		s := sending{subject: b.subjects.nodes + p.id, data: m.append(nil)}
-		if last {
-			s.after = func() {
-				st.mu.Lock()
-				defer st.mu.Unlock()
-				delete(st.owed, p.number)
-			}
-		}
-		b.out.put(s)
+	number, subject := st.number, b.subjects.nodes+p.id
+	give := func(m *message, part int, last bool) {
+		m.stream, m.number, m.part, m.last = st.index, number, part, last
+		b.give(subject, m.append(nil))
 	}
+	write := b.stateWriter(st, give)
+	b.out.put(sending{do: func() {
+		st.mu.Lock()
+		delete(st.owed, p.number)
+		st.mu.Unlock()
+		write()
+	}})
+}
+
+// stateWriter takes what a state holds now, to be written later.
+func (b *Bus) stateWriter(st *stream, give func(m *message, part int, last bool)) (write func()) {
 	if st.index == everyone {
-		inParts(b.counts.all(), sizeOfCount, func(part int, list []count, last bool) {
-			m := b.message(kindShares)
-			m.counts = list
-			put(m, part, last)
-		})
-		return
+		all := b.counts.all()
+		return func() {
+			inParts(all, sizeOfCount, func(part int, list []count, last bool) {
+				m := b.message(kindShares)
+				m.counts = list
+				give(m, part, last)
+			})
+		}
 	}
-	inParts(st.ofLocked(0), sizeOfPresent, func(part int, list []present, last bool) {
-		m := b.message(kindState)
-		m.state = list
-		put(m, part, last)
-	})
+	own := st.ofLocked(0)
+	return func() {
+		inParts(own, sizeOfPresent, func(part int, list []present, last bool) {
+			m := b.message(kindState)
+			m.state = list
+			give(m, part, last)
+		})
+	}
 }
 
 // stated takes a part of a state.
@@ -214,35 +221,34 @@ func (r *receiver) stated(p *peer, m *message) {
 		}
 	}
 	src.part++
-	src.state, src.counts = append(src.state, m.state...), append(src.counts, m.counts...)
+	if m.kind == kindShares {
+		b.counts.merge(p.number, m.counts, m.part == 0)
+	} else {
+		b.mergeLocked(st, src, m)
+	}
+	if m.last {
+		src.part, src.here = 0, nil
+		b.count.synced.Add(1)
+		st.syncedLocked(src, m.number)
+	}
+}
+
+// mergeLocked takes a part of the sessions of a node in; with the last one those
+// that are in no part leave. Who has come is told before who has left, so that a
+// user who has another session now does not seem to have been away.
+func (b *Bus) mergeLocked(st *stream, src *source, m *message) {
+	if src.here == nil {
+		src.here = make(map[place]struct{}, len(m.state))
+	}
+	for _, s := range m.state {
+		src.here[s.place()] = struct{}{}
+		b.joinLocked(st, s, src.peer.number, src.quiet)
+	}
 	if !m.last {
 		return
 	}
-	if m.kind == kindShares {
-		b.counts.replace(p.number, src.counts)
-	} else {
-		b.mergeLocked(st, src)
-	}
-	src.part, src.state, src.counts = 0, nil, nil
-	b.count.synced.Add(1)
-	st.syncedLocked(src, m.number)
-}
-
-// mergeLocked makes the sessions of a node those of its state. Who has come is told
-// before who has left, so that a user who has another session now does not seem to
-// have been away.
-func (b *Bus) mergeLocked(st *stream, src *source) {
-	type place struct {
-		ch     channel.ID
-		client string
-	}
-	here := make(map[place]struct{}, len(src.state))
-	for _, s := range src.state {
-		here[place{s.ch, s.info.Client}] = struct{}{}
-		b.joinLocked(st, s, src.peer.number, src.quiet)
-	}
 	for _, s := range st.ofLocked(src.peer.number) {
-		if _, still := here[place{s.ch, s.info.Client}]; !still {
+		if _, still := src.here[s.place()]; !still {
 			b.leaveLocked(st, s, src.peer.number)
 		}
 	}

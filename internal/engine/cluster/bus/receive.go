@@ -10,6 +10,10 @@ import (
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
+// MaxNodes is how many other nodes one knows, and how many it remembers that have
+// left within a minute. What more of them say is not looked at.
+const MaxNodes = 1000
+
 const (
 	// topsFor is for how many beats after it was last used a stream's number is told.
 	topsFor = 8
@@ -32,7 +36,7 @@ type receiver struct {
 	asked     map[uint64]*query
 	lastQuery uint64
 	ticked    time.Time
-	malformed uint64 // as far as it is logged
+	logged    Counters // as far as it was complained of
 }
 
 func newReceiver(b *Bus) *receiver {
@@ -122,10 +126,10 @@ func (r *receiver) tick(now time.Time) {
 			delete(r.gone, id)
 		}
 	}
-	b.maxPayload.Store(b.cfg.Conn.MaxPayload())
 	r.expire(now)
 	r.look(now)
 	r.tellCounts()
+	r.pulse()
 	r.beat(0)
 	r.complain()
 }
@@ -193,6 +197,17 @@ func (r *receiver) beat(flags uint64) {
 	b.out.put(sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
 }
 
+// pulse says that this node is alive before all that waits to be sent, which may
+// be so much that the beat comes too late.
+func (r *receiver) pulse() {
+	b := r.bus
+	if n, _ := b.out.size(); n > 0 {
+		m := b.message(kindBeat)
+		m.name = b.cfg.Name
+		b.out.urgent.Store(&sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
+	}
+}
+
 // tellCounts tells what has changed since the last beat.
 func (r *receiver) tellCounts() {
 	b := r.bus
@@ -208,20 +223,32 @@ func (r *receiver) tellCounts() {
 	}
 }
 
-// complain logs once a beat what should not happen.
+// complain logs, once a beat, what should not happen.
 func (r *receiver) complain() {
-	if n := r.bus.count.malformed.Load(); n != r.malformed {
-		r.bus.cfg.Logger.Error("messages of other nodes cannot be read", "count", n-r.malformed)
-		r.malformed = n
+	now, was := r.bus.Counters(), &r.logged
+	if now.Missed != was.Missed || now.Dropped != was.Dropped || now.Unsent != was.Unsent || now.Unshared != was.Unshared {
+		r.bus.cfg.Logger.Warn("messages between nodes were lost",
+			"missed", now.Missed-was.Missed, "dropped", now.Dropped-was.Dropped,
+			"unsent", now.Unsent-was.Unsent, "unshared", now.Unshared-was.Unshared)
 	}
+	if now.Malformed != was.Malformed || now.Strangers != was.Strangers {
+		r.bus.cfg.Logger.Error("messages of other nodes were not read",
+			"malformed", now.Malformed-was.Malformed, "strangers", now.Strangers-was.Strangers)
+	}
+	r.logged = now
 }
 
-// peer finds the node that a message came from, or meets it; nil: it has left.
+// peer finds the node that a message came from, or meets it; nil: it has left, or
+// is one too many.
 func (r *receiver) peer(id string) *peer {
 	now := time.Now()
 	p := r.peers[id]
 	if p == nil {
 		if _, left := r.gone[id]; left {
+			return nil
+		}
+		if len(r.peers) >= MaxNodes || len(r.gone) >= MaxNodes {
+			r.bus.count.strangers.Add(1)
 			return nil
 		}
 		p = r.meet(id, now)

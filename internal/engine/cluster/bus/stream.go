@@ -44,10 +44,17 @@ type source struct {
 	asked   time.Time
 
 	// What has come of a state that is not complete.
-	part   int
-	state  []present
-	counts []count
+	part int
+	here map[place]struct{} // sessions in it; nil: none yet
 }
+
+// place is a session on a channel.
+type place struct {
+	ch     channel.ID
+	client string
+}
+
+func (p present) place() place { return place{p.ch, p.info.Client} }
 
 // waiter is somebody who asks for a view that is not complete.
 type waiter struct {
@@ -166,5 +173,5 @@ func (st *stream) staleLocked(src *source) {
 		src.synced = false
 		st.stale++
 	}
-	src.part, src.state, src.counts = 0, nil, nil
+	src.part, src.here = 0, nil
 }
