@@ -31,6 +31,7 @@ type Bus struct {
 	others     atomic.Pointer[[]*peer]
 	maxPayload atomic.Int64 // bytes that NATS takes in one message; 0: not known yet
 	stuck      atomic.Int64 // Unix nanoseconds since when NATS is being given something; 0: it is not
+	state      atomic.Int32 // nats.Status of the connection, at most a beat old
 	counts     shares
 	count      counters
 
@@ -65,7 +66,7 @@ func New(cfg Config) (*Bus, error) {
 	b.streams[everyone].sources = make(map[uint32]*source)
 	b.others.Store(&[]*peer{})
 	b.counts.init()
-	b.maxPayload.Store(cfg.Conn.MaxPayload())
+	b.look()
 	r := newReceiver(b)
 	for _, subject := range []string{b.subjects.streams[everyone], b.subjects.nodes + cfg.Node} {
 		sub, err := cfg.Conn.ChanSubscribe(subject, b.inbound)
@@ -86,19 +87,23 @@ func (b *Bus) Attach(f engine.Follower) {
 	close(b.attached)
 }
 
-// Status says whether other nodes can be reached.
+// stuckFor is after how many beats in which NATS took nothing Status says so.
+const stuckFor = 4
+
+// Status says whether other nodes can be reached, as of a beat ago.
 func (b *Bus) Status() engine.Status {
-	if since := b.stuck.Load(); since != 0 && time.Since(time.Unix(0, since)) > b.cfg.Dead {
+	if since := b.stuck.Load(); since != 0 && time.Since(time.Unix(0, since)) > stuckFor*b.cfg.Beat {
 		return engine.Status{Reason: "NATS takes nothing"}
 	}
-	if s := b.cfg.Conn.Status(); s != nats.CONNECTED {
+	if s := nats.Status(b.state.Load()); s != nats.CONNECTED {
 		return engine.Status{Reason: "not connected to NATS: " + s.String()}
 	}
 	return engine.Status{Ready: true}
 }
 
 // Close tells the others that this node leaves, sends what is queued, answers what
-// is in flight with ErrClosed, and returns when every goroutine is gone.
+// is in flight with ErrClosed, and returns when every goroutine is gone. It waits
+// for NATS as long as the connection's FlusherTimeout lets it.
 func (b *Bus) Close() error {
 	b.closing.mu.Lock()
 	if b.closing.closed {
@@ -136,7 +141,7 @@ func (b *Bus) send() {
 	var batch []sending
 	for open := true; open; {
 		batch, open = b.out.take(batch)
-		b.maxPayload.Store(b.cfg.Conn.MaxPayload())
+		b.look()
 		for i := range batch {
 			b.stuck.Store(time.Now().UnixNano())
 			if urgent := b.out.urgent.Swap(nil); urgent != nil {
@@ -153,6 +158,12 @@ func (b *Bus) send() {
 	}
 	// What was sent last is the farewell; where NATS is away there is nobody to hear it.
 	_ = b.cfg.Conn.FlushTimeout(b.cfg.FollowWait)
+}
+
+// look notes what the connection is like, for those who must not wait for its lock.
+func (b *Bus) look() {
+	b.state.Store(int32(b.cfg.Conn.Status()))
+	b.maxPayload.Store(b.cfg.Conn.MaxPayload())
 }
 
 func (b *Bus) give(subject string, data []byte) {

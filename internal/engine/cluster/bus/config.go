@@ -14,7 +14,9 @@ import (
 // Node.
 type Config struct {
 	// Conn stays the caller's, who closes it after the Bus. It is best made with
-	// nats.NoEcho: what a node says itself it does not listen to.
+	// nats.NoEcho, since what a node says itself it does not listen to, and a
+	// nats.FlusherTimeout of about Dead. Its ReconnectBufSize is how many bytes wait
+	// for NATS to come back.
 	Conn *nats.Conn
 	// Node is the id of this process among all there ever were, of at most MaxNode
 	// characters of [A-Za-z0-9_-]: a boot id.
