@@ -1,6 +1,11 @@
 package bus
 
-import "time"
+import (
+	"bytes"
+	"time"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
+)
 
 // hear looks at one message.
 func (r *receiver) hear(data []byte) {
@@ -57,7 +62,7 @@ func (r *receiver) happened(p *peer, m *message) {
 	switch {
 	case m.kind == kindPublication:
 		b.follower.Publication(ch, "", m.pub)
-	case !src.synced: // it is part of the state that is to come
+	case !src.synced && m.present.notice&engine.Track != 0: // it is part of the state that is to come
 	case m.kind == kindJoin:
 		b.joinLocked(st, m.present, p.number, false)
 	default:
@@ -228,6 +233,7 @@ func (r *receiver) stated(p *peer, m *message) {
 	}
 	if m.last {
 		src.part, src.here = 0, nil
+		p.mute.Store(false)
 		b.count.synced.Add(1)
 		st.syncedLocked(src, m.number)
 	}
@@ -242,6 +248,8 @@ func (b *Bus) mergeLocked(st *stream, src *source, m *message) {
 	}
 	for _, s := range m.state {
 		src.here[s.place()] = struct{}{}
+		// The message would stay for as long as one of the many sessions in it does.
+		s.info.ConnInfo, s.info.ChanInfo = bytes.Clone(s.info.ConnInfo), bytes.Clone(s.info.ChanInfo)
 		b.joinLocked(st, s, src.peer.number, src.quiet)
 	}
 	if !m.last {

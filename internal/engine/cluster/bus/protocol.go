@@ -86,8 +86,11 @@ const (
 	beatLeaves             // there will be no more
 )
 
-// MaxNode is the longest id of a node in bytes.
-const MaxNode = 64
+// The longest id of a node, and the longest name of one, in bytes.
+const (
+	MaxNode = 64
+	MaxName = 255
+)
 
 // subjects are those of one PREFIX.
 type subjects struct {

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -10,18 +9,11 @@ import (
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
-// MaxNodes is how many other nodes one knows, and how many it remembers that have
-// left within a minute. What more of them say is not looked at.
-const MaxNodes = 1000
-
 const (
 	// topsFor is for how many beats after it was last used a stream's number is told.
 	topsFor = 8
 	// askAgain is after how long a state is asked for once more.
 	askAgain = time.Second
-	// rememberGone is for how long a node that has left is not taken for a new one,
-	// should a message of it come late.
-	rememberGone = time.Minute
 )
 
 // receiver looks at what comes from other nodes, one message at a time, and knows
@@ -236,89 +228,4 @@ func (r *receiver) complain() {
 			"malformed", now.Malformed-was.Malformed, "strangers", now.Strangers-was.Strangers)
 	}
 	r.logged = now
-}
-
-// peer finds the node that a message came from, or meets it; nil: it has left, or
-// is one too many.
-func (r *receiver) peer(id string) *peer {
-	now := time.Now()
-	p := r.peers[id]
-	if p == nil {
-		if _, left := r.gone[id]; left {
-			return nil
-		}
-		if len(r.peers) >= MaxNodes || len(r.gone) >= MaxNodes {
-			r.bus.count.strangers.Add(1)
-			return nil
-		}
-		p = r.meet(id, now)
-	}
-	p.last = now
-	p.heard.Store(now.UnixNano())
-	p.mute.Store(false)
-	return p
-}
-
-// meet takes a node in that was not known, or was taken for dead, and asks it for
-// all that this one has an interest in.
-func (r *receiver) meet(id string, now time.Time) *peer {
-	b := r.bus
-	r.numbers++
-	p := &peer{id: id, number: r.numbers}
-	p.name.Store(&id)
-	r.peers[id] = p
-	r.list()
-	var streams []int
-	for i := range b.streams {
-		st := &b.streams[i]
-		st.mu.Lock()
-		st.addLocked(p, now, false)
-		if st.sources != nil {
-			streams = append(streams, i)
-		}
-		st.mu.Unlock()
-	}
-	b.want(p, streams)
-	b.cfg.Logger.Info("another node is there", "id", id)
-	return p
-}
-
-// lose forgets a node: its sessions leave.
-func (r *receiver) lose(p *peer) {
-	b := r.bus
-	delete(r.peers, p.id)
-	r.list()
-	for i := range b.streams {
-		st := &b.streams[i]
-		st.mu.Lock()
-		if src := st.sources[p.number]; src != nil {
-			if !src.synced {
-				st.stale--
-			}
-			delete(st.sources, p.number)
-			for _, here := range st.ofLocked(p.number) {
-				b.leaveLocked(st, here, p.number)
-			}
-			st.movedLocked()
-			st.completeLocked()
-		}
-		delete(st.owed, p.number)
-		st.mu.Unlock()
-	}
-	b.counts.forget(p.number)
-	for id, q := range r.asked {
-		if q.missing[p.number] != nil {
-			r.answeredBy(id, q, p)
-		}
-	}
-}
-
-// list shows everybody else who is alive.
-func (r *receiver) list() {
-	list := make([]*peer, 0, len(r.peers))
-	for _, p := range r.peers {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
-	r.bus.others.Store(&list)
 }
