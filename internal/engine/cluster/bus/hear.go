@@ -33,7 +33,7 @@ func (r *receiver) hear(data []byte) {
 	case kindState, kindShares:
 		r.stated(p, m)
 	case kindBeat:
-		r.beats(p, m)
+		r.hearBeat(p, m)
 	case kindAsk:
 		for _, s := range m.streams {
 			r.state(p, &b.streams[s])
@@ -132,8 +132,8 @@ func (r *receiver) forEveryone(p *peer, m *message, do func(*source)) bool {
 	return true
 }
 
-// beats takes a beat.
-func (r *receiver) beats(p *peer, m *message) {
+// hearBeat looks at a beat.
+func (r *receiver) hearBeat(p *peer, m *message) {
 	b := r.bus
 	if m.name != *p.name.Load() && len(m.name) > 0 {
 		p.name.Store(&m.name)

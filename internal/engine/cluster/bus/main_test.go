@@ -260,7 +260,7 @@ func (n *node) comesToSee(tb testing.TB, ch channel.ID, clients string, users in
 	var got view
 	defer func() {
 		if tb.Failed() {
-			tb.Logf("it sees %+v", got)
+			tb.Logf("it sees %+v; %+v", got, n.Counters())
 		}
 	}()
 	eventually(tb, fmt.Sprintf("%s sees %+v", n.cfg.Name, want), func() bool {

@@ -29,11 +29,11 @@ import (
 // line with what else happens on the stream, it is merged when it comes.
 //
 // A beat every 500 ms says who is alive, and the number of what was last said in
-// each stream that was used lately. A receiver that has seen less, or a number
-// that does not follow the one before, has missed something: it counts the gap and
-// asks for the state again. A node that is not heard of for 2 s is dead: its
-// sessions leave. When it is heard of again it is as good as new, and is asked for
-// everything.
+// each stream that was used since the one before, and of some others in turn. A
+// receiver that has seen less, or a number that does not follow the one before, has
+// missed something: it counts the gap and asks for the state again. A node that is
+// not heard of for 2 s is dead: its sessions leave. When it is heard of again it is
+// as good as new, and is asked for everything.
 //
 // Every message is a version, its kind, the node that sent it, and then, where
 // numbers are unsigned varints and strings begin with their length:

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// topsFor is for how many beats after it was last used a stream's number is told.
-	topsFor = 8
+	// topsEvery is in how many beats the number of each stream is told once, whatever
+	// happens there: however many beats are lost, what else was is missed in the end.
+	topsEvery = 4
 	// askAgain is after how long a state is asked for once more.
 	askAgain = time.Second
 )
@@ -28,6 +29,7 @@ type receiver struct {
 	asked     map[uint64]*query
 	lastQuery uint64
 	ticked    time.Time
+	beats     int      // said
 	logged    Counters // as far as it was complained of
 }
 
@@ -178,14 +180,12 @@ func (r *receiver) beat(flags uint64) {
 		st.mu.Lock()
 		number := st.number
 		st.mu.Unlock()
-		if number != st.told {
-			st.told, st.quiet = number, 0
-		}
-		if st.quiet < topsFor {
-			st.quiet++
+		if number != st.told || number > 0 && (i+r.beats)%topsEvery == 0 {
+			st.told = number
 			m.tops = append(m.tops, top{i, number})
 		}
 	}
+	r.beats++
 	b.out.put(sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
 }
 

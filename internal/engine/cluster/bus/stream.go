@@ -29,9 +29,7 @@ type stream struct {
 	sub     *nats.Subscription
 	dropped int // messages that sub has, as far as they are counted
 
-	// Owned by the receiver: what beats say.
-	told  uint64
-	quiet int // beats since number was another
+	told uint64 // number as the last beat said; owned by the receiver
 }
 
 // source is what another node says in a stream.
@@ -67,7 +65,6 @@ func (st *stream) init(index int) {
 	st.rosters = make(map[channel.ID]*roster.Roster)
 	st.follows = make(map[channel.ID]int)
 	st.owed = make(map[uint32]bool)
-	st.quiet = topsFor
 }
 
 func (b *Bus) streamOf(ch channel.ID) *stream { return &b.streams[shardOf(ch)] }
