@@ -207,7 +207,7 @@ func (r *receiver) tellCounts() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if list := b.counts.changed(); len(list) > 0 {
-		inParts(list, sizeOfCount, func(_ int, list []count, _ bool) {
+		inParts(b.partSize(), list, sizeOfCount, func(_ int, list []count, _ bool) {
 			m := b.message(kindCounts)
 			m.counts = list
 			b.changeLocked(st, m)
