@@ -472,7 +472,7 @@ func TestCloseAnswers(t *testing.T) {
 func TestConfig(t *testing.T) {
 	c := connect(t, servers(t, 1)[0])
 	for name, cfg := range map[string]Config{
-		"no connection": {Node: "n"}, "no node": {Conn: c}, "a subject": {Conn: c, Node: "a.b"}, "a long name": {Conn: c, Node: "n", Name: strings.Repeat("n", MaxName+1)}, "bad prefix": {Conn: c, Node: "n", Prefix: "a b"},
+		"no connection": {Node: "n"}, "no node": {Conn: c}, "a subject": {Conn: c, Node: "a.b"}, "a long name": {Conn: c, Node: "n", Name: strings.Repeat("n", MaxName+1)}, "a wildcard": {Conn: c, Node: "n", Prefix: "a.*"}, "half a prefix": {Conn: c, Node: "n", Prefix: "a."},
 	} {
 		if b, err := New(cfg); err == nil {
 			t.Errorf("%s is no error", name)
