@@ -107,25 +107,35 @@ func (c *Conn) frame(ctx context.Context) error {
 		}
 		return fmt.Errorf("read: %w", err)
 	}
-	c.ready = c.ready[:0]
-	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			continue
+	list, pings, err := Messages(data)
+	for range pings {
+		if err := c.Send(ctx, "{}"); err != nil {
+			return fmt.Errorf("pong: %w", err)
 		}
-		if string(line) == "{}" {
-			if err := c.Send(ctx, "{}"); err != nil {
-				return fmt.Errorf("pong: %w", err)
-			}
+	}
+	c.ready = list
+	return err
+}
+
+// Messages splits a frame, whose lines are messages; pings counts those that a
+// client has to answer with the same, {}.
+func Messages(frame []byte) (list []Message, pings int, err error) {
+	for line := range bytes.SplitSeq(frame, []byte{'\n'}) {
+		line = bytes.TrimSpace(line)
+		switch string(line) {
+		case "":
+			continue
+		case "{}":
+			pings++
 			continue
 		}
 		m := Message{Raw: line}
 		if err := json.Unmarshal(line, &m); err != nil {
-			return fmt.Errorf("message %.200q: %w", line, err)
+			return list, pings, fmt.Errorf("message %.200q: %w", line, err)
 		}
-		c.ready = append(c.ready, m)
+		list = append(list, m)
 	}
-	return nil
+	return list, pings, nil
 }
 
 // Closed is the server's close frame.
