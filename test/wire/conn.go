@@ -16,6 +16,8 @@ const maxFrame = 16 << 20
 
 // Conn is one connection. One goroutine reads, any may write.
 type Conn struct {
+	Client string // the id that the server gave it, after Connect
+
 	ws    *websocket.Conn
 	ready []Message // of the last frame, not yet taken
 }
@@ -43,12 +45,15 @@ type Refusal struct {
 func (r *Refusal) Error() string { return fmt.Sprintf("handshake refused with HTTP %d", r.Status) }
 
 // Connect dials and sends the connect command with id 1.
-func Connect(ctx context.Context, url string) (*Conn, error) {
+func Connect(ctx context.Context, url string) (*Conn, error) { return ConnectAs(ctx, url, "") }
+
+// ConnectAs is Connect with a token; "": none.
+func ConnectAs(ctx context.Context, url, token string) (*Conn, error) {
 	c, err := Dial(ctx, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Send(ctx, `{"id":1,"connect":{}}`); err != nil {
+	if err := c.Send(ctx, fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, token)); err != nil {
 		c.Drop()
 		return nil, err
 	}
@@ -60,6 +65,7 @@ func Connect(ctx context.Context, url string) (*Conn, error) {
 		c.Drop()
 		return nil, err
 	}
+	c.Client = m.Connect.Client
 	return c, nil
 }
 
