@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
 )
@@ -40,21 +41,21 @@ func (e *Engine) Counters() Counters {
 	return sum
 }
 
-// Log is how one log stands on this node, for people.
-type Log struct {
-	Name    string
-	Applied uint64 // number of the last message that was applied here
-	Reason  string // why this node is not ready for it; "": it is
-}
-
-// Logs are all logs as they stand on this node.
-func (e *Engine) Logs() []Log {
-	var list []Log
+// Logs are all logs as they stand on this node, without errors of before.
+func (e *Engine) Logs() []engine.LogOverview {
+	var list []engine.LogOverview
 	for _, p := range e.partitions() {
-		list = append(list, Log{Name: p.name, Applied: p.applied.Load(), Reason: p.unready()})
+		l := engine.LogOverview{Name: p.name, Applied: p.applied.Load(), Reason: p.unready()}
+		if b := p.seen.Load(); b != nil {
+			l.Leader, l.Last = b.Leader, max(b.Last, l.Applied)
+		}
+		list = append(list, l)
 	}
 	return list
 }
+
+// Bus is what the bus counted.
+func (e *Engine) Bus() bus.Counters { return e.bus.Counters() }
 
 // Nodes are all that are alive, this one included.
 func (e *Engine) Nodes() []bus.NodeInfo { return e.bus.Nodes() }
