@@ -9,7 +9,7 @@ type Overview struct {
 
 // NodeOverview is how one node is.
 type NodeOverview struct {
-	ID      string        `json:"uid"`  // of the process
+	ID      string        `json:"uid"`  // of the process; "": it is not there
 	Name    string        `json:"name"` // stays the same
 	Self    bool          `json:"self,omitempty"`
 	Role    string        `json:"role,omitempty"` // RoleCore or RoleMember; "": it has not answered

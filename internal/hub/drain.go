@@ -20,7 +20,7 @@ const MaxDrainRate = 1_000_000
 // no connection is left, or with an error that says how many there are when ctx
 // ends. Calls share what is left: each releases at its own rate.
 func (h *Hub) Drain(ctx context.Context, rate int) error {
-	h.leaving.Store(true)
+	h.RefuseNew()
 	rate = min(max(rate, 1), MaxDrainRate)
 	tick := time.NewTicker(releaseEvery)
 	defer tick.Stop()
@@ -74,7 +74,10 @@ func (sh *Shard) release(left *atomic.Int64) {
 	}
 }
 
-// Leaving reports whether a Drain has begun; there is no way back but a new start.
+// RefuseNew refuses new connections from now on; a Drain begins with it.
+func (h *Hub) RefuseNew() { h.leaving.Store(true) }
+
+// Leaving reports whether RefuseNew was called; there is no way back but a new start.
 func (h *Hub) Leaving() bool { return h.leaving.Load() }
 
 // Connections counts those that are open, those under way included.

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
@@ -52,6 +54,19 @@ func (e *Engine) Logs() []engine.LogOverview {
 		list = append(list, l)
 	}
 	return list
+}
+
+// Absent are the servers that a log should have a replica on and that its leader
+// does not hear of, by name.
+func (e *Engine) Absent() []string {
+	var names []string
+	for _, p := range e.partitions() {
+		if b := p.seen.Load(); b != nil {
+			names = append(names, b.Absent...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Bus is what the bus counted.

@@ -102,9 +102,10 @@ func (j *Journal) begin(ctx context.Context) error {
 
 // Bounds is what the log's leader says of it.
 type Bounds struct {
-	First, Last uint64 // numbers of the messages it holds; First > Last: it holds none
-	Quorum      bool   // the leader has heard of a majority of the replicas of late
-	Leader      string // "": a log without replicas
+	First, Last uint64   // numbers of the messages it holds; First > Last: it holds none
+	Quorum      bool     // the leader has heard of a majority of the replicas of late
+	Leader      string   // "": a log without replicas
+	Absent      []string // servers that should have a replica and are not there
 }
 
 // replicaSilent is how long a leader may not have heard of a replica that counts.
@@ -124,6 +125,8 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 		for _, r := range c.Replicas {
 			if !r.Offline && r.Active < replicaSilent {
 				here++
+			} else {
+				b.Absent = append(b.Absent, r.Name)
 			}
 		}
 		b.Quorum = here > (len(c.Replicas)+1)/2
