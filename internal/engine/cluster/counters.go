@@ -61,9 +61,7 @@ func (e *Engine) Logs() []engine.LogOverview {
 func (e *Engine) Absent() []string {
 	var names []string
 	for _, p := range e.partitions() {
-		if b := p.seen.Load(); b != nil {
-			names = append(names, b.Absent...)
-		}
+		names = append(names, p.journal.Absent()...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

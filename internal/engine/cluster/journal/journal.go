@@ -37,6 +37,7 @@ type Journal struct {
 	cfg Config
 	js  jetstream.JetStream
 
+	absent   atomic.Pointer[[]string]
 	caughtUp atomic.Int64 // when the tail last held all that its server had; Unix nanoseconds
 }
 
@@ -147,10 +148,9 @@ func (j *Journal) begin(ctx context.Context) error {
 
 // Bounds is what the log's leader says of it.
 type Bounds struct {
-	First, Last uint64   // numbers of the messages it holds; First > Last: it holds none
-	Quorum      bool     // the leader has heard of a majority of the replicas of late
-	Leader      string   // "": a log without replicas
-	Absent      []string // servers that should have a replica and are not there
+	First, Last uint64 // numbers of the messages it holds; First > Last: it holds none
+	Quorum      bool   // the leader has heard of a majority of the replicas of late
+	Leader      string // "": a log without replicas
 }
 
 // replicaSilent is how long a leader may not have heard of a replica that counts.
@@ -168,14 +168,15 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 	b := Bounds{First: info.State.FirstSeq, Last: info.State.LastSeq, Quorum: true}
 	if c := info.Cluster; c != nil && len(c.Replicas) > 0 {
 		b.Leader = c.Leader
-		here := 1
+		here, absent := 1, []string(nil)
 		for _, r := range c.Replicas {
 			if !r.Offline && r.Active < replicaSilent {
 				here++
 			} else {
-				b.Absent = append(b.Absent, r.Name)
+				absent = append(absent, r.Name)
 			}
 		}
+		j.absent.Store(&absent)
 		b.Quorum = here > (len(c.Replicas)+1)/2
 	}
 	return b, nil

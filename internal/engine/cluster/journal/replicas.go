@@ -26,3 +26,12 @@ func (j *Journal) StepDown(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Absent are the servers that should have a replica and that the leader does not
+// hear of, as Bounds was told last.
+func (j *Journal) Absent() []string {
+	if names := j.absent.Load(); names != nil {
+		return *names
+	}
+	return nil
+}
