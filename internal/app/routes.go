@@ -65,7 +65,12 @@ func (c calls) APIRequest(method string, status int, took time.Duration) {
 }
 
 func (a *App) page(version string) http.Handler {
+	cluster := ""
+	if a.engine.cluster != nil {
+		cluster = a.clusterName()
+	}
 	return admin.New(admin.Config{
+		Cluster: cluster, Overview: a.overview,
 		Dev: a.cfg.Dev, APIKey: string(a.cfg.API.Key), Version: version,
 		Password: a.password, SessionTTL: a.cfg.Admin.SessionTTL, Client: clientPrefix, Refused: a.refusedAdmin,
 	}, a.hub, a.log)
