@@ -242,7 +242,7 @@ func (a *App) warn() {
 		a.log.Warn("a backend cannot tell the questions of its hooks from forged ones: set hooks.secret")
 	}
 	switch {
-	case a.cfg.API.Key == "" && a.apps.Callers():
+	case a.cfg.API.Key == "" && len(a.cfg.App.Keys)+len(a.cfg.Apps) > 0:
 		a.log.Warn("the lists and /metrics refuse everybody, and nobody can manage apps: set api.key")
 	case a.cfg.API.Key == "":
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")
