@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fanfare-push/fanfare/test/audit/check"
+	"github.com/fanfare-push/fanfare/test/audit/crowd"
 	"github.com/fanfare-push/fanfare/test/server"
 )
 
@@ -36,8 +36,8 @@ func TestKillNine(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Attr("summary", result.summary())
-	if faults := check.Check(&result.record); len(faults) > 0 {
-		t.Error(errorOf(faults, save(&result.record, filepath.Join(os.TempDir(), "fanfare-audit.json"))))
+	if err := crowd.Judge(&result.record, filepath.Join(os.TempDir(), "fanfare-audit.json")); err != nil {
+		t.Error(err)
 	}
 	for _, ch := range result.record.Channels {
 		if len(ch.Entries) == 0 {

@@ -9,5 +9,6 @@
 // acknowledged; subscribers come back with their position; readers read the
 // history meanwhile. Afterwards test/audit/check compares what everybody was told.
 //
-// It owns the run. It must not know the server's code. Start reading at run.
+// It owns the run; who publishes and subscribes is test/audit/crowd. It must not
+// know the server's code. Start reading at run.
 package main

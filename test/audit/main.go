@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -10,7 +9,7 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/fanfare-push/fanfare/test/audit/check"
+	"github.com/fanfare-push/fanfare/test/audit/crowd"
 	"github.com/fanfare-push/fanfare/test/server"
 )
 
@@ -23,7 +22,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	var err error
 	if *old != "" {
-		err = checkFile(*old)
+		if err = crowd.JudgeFile(*old); err == nil {
+			fmt.Println("no fault")
+		}
 	} else {
 		err = program(ctx, *kills, *seed, *record)
 	}
@@ -51,46 +52,5 @@ func program(ctx context.Context, kills int, seed uint64, record string) error {
 		return err
 	}
 	fmt.Println(result.summary())
-	if faults := check.Check(&result.record); len(faults) > 0 {
-		return errorOf(faults, save(&result.record, record))
-	}
-	return nil
-}
-
-// maxShown bounds the faults that are printed; one cause has many.
-const maxShown = 30
-
-func errorOf(faults []check.Fault, where string) error {
-	text := fmt.Sprintf("%d faults; the record is in %s", len(faults), where)
-	for _, f := range faults[:min(len(faults), maxShown)] {
-		text += "\n  " + f.String()
-	}
-	return fmt.Errorf("%s", text)
-}
-
-func save(r *check.Record, file string) string {
-	data, err := json.Marshal(r)
-	if err == nil {
-		err = os.WriteFile(file, data, 0o600)
-	}
-	if err != nil {
-		return fmt.Sprintf("no file (%v)", err)
-	}
-	return file
-}
-
-func checkFile(file string) error {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	var r check.Record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	if faults := check.Check(&r); len(faults) > 0 {
-		return errorOf(faults, file)
-	}
-	fmt.Println("no fault")
-	return nil
+	return crowd.Judge(&result.record, record)
 }

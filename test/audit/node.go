@@ -80,14 +80,14 @@ func (a *audit) killAll(ctx context.Context, random *rand.Rand) error {
 		if err != nil {
 			return fmt.Errorf("kill %d of %d, %s: %w", i, a.kills, how, err)
 		}
-		a.progress(fmt.Sprintf("audit: kill %d of %d, %s, %d acknowledged", i, a.kills, how, a.acked.Load()))
+		a.progress(fmt.Sprintf("audit: kill %d of %d, %s, %d acknowledged", i, a.kills, how, a.Acknowledged()))
 	}
 	srv, err := server.Start(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("start after the last kill: %w", err)
 	}
 	a.node.listens(srv)
-	return a.acks(ctx, minAcks)
+	return a.AwaitAcks(ctx, minAcks)
 }
 
 func killYoung(ctx context.Context, opts server.Options, life time.Duration) error {
@@ -106,7 +106,7 @@ func (a *audit) killLoaded(ctx context.Context, opts server.Options, life time.D
 	}
 	a.node.listens(srv)
 	defer a.node.kill()
-	if err := a.acks(ctx, minAcks); err != nil {
+	if err := a.AwaitAcks(ctx, minAcks); err != nil {
 		return fmt.Errorf("%w\n%s", err, srv.Output())
 	}
 	if err := pause(ctx, life); err != nil {
@@ -118,16 +118,4 @@ func (a *audit) killLoaded(ctx context.Context, opts server.Options, life time.D
 	default:
 		return nil
 	}
-}
-
-// acks waits until n more publications are acknowledged.
-func (a *audit) acks(ctx context.Context, n int64) error {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
-	for before := a.acked.Load(); a.acked.Load() < before+n; {
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
-			return fmt.Errorf("the server listens and acknowledges nothing: %w", err)
-		}
-	}
-	return nil
 }

@@ -16,6 +16,8 @@ const maxFrame = 16 << 20
 
 // Conn is one connection. One goroutine reads, any may write.
 type Conn struct {
+	Client string // the id that the server gave it, after Connect
+
 	ws    *websocket.Conn
 	ready []Message // of the last frame, not yet taken
 }
@@ -43,12 +45,15 @@ type Refusal struct {
 func (r *Refusal) Error() string { return fmt.Sprintf("handshake refused with HTTP %d", r.Status) }
 
 // Connect dials and sends the connect command with id 1.
-func Connect(ctx context.Context, url string) (*Conn, error) {
+func Connect(ctx context.Context, url string) (*Conn, error) { return ConnectAs(ctx, url, "") }
+
+// ConnectAs is Connect with a token; "": none.
+func ConnectAs(ctx context.Context, url, token string) (*Conn, error) {
 	c, err := Dial(ctx, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Send(ctx, `{"id":1,"connect":{}}`); err != nil {
+	if err := c.Send(ctx, fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, token)); err != nil {
 		c.Drop()
 		return nil, err
 	}
@@ -60,6 +65,7 @@ func Connect(ctx context.Context, url string) (*Conn, error) {
 		c.Drop()
 		return nil, err
 	}
+	c.Client = m.Connect.Client
 	return c, nil
 }
 
@@ -107,25 +113,35 @@ func (c *Conn) frame(ctx context.Context) error {
 		}
 		return fmt.Errorf("read: %w", err)
 	}
-	c.ready = c.ready[:0]
-	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			continue
+	list, pings, err := Messages(data)
+	for range pings {
+		if err := c.Send(ctx, "{}"); err != nil {
+			return fmt.Errorf("pong: %w", err)
 		}
-		if string(line) == "{}" {
-			if err := c.Send(ctx, "{}"); err != nil {
-				return fmt.Errorf("pong: %w", err)
-			}
+	}
+	c.ready = list
+	return err
+}
+
+// Messages splits a frame, whose lines are messages; pings counts those that a
+// client has to answer with the same, {}.
+func Messages(frame []byte) (list []Message, pings int, err error) {
+	for line := range bytes.SplitSeq(frame, []byte{'\n'}) {
+		line = bytes.TrimSpace(line)
+		switch string(line) {
+		case "":
+			continue
+		case "{}":
+			pings++
 			continue
 		}
 		m := Message{Raw: line}
 		if err := json.Unmarshal(line, &m); err != nil {
-			return fmt.Errorf("message %.200q: %w", line, err)
+			return list, pings, fmt.Errorf("message %.200q: %w", line, err)
 		}
-		c.ready = append(c.ready, m)
+		list = append(list, m)
 	}
-	return nil
+	return list, pings, nil
 }
 
 // Closed is the server's close frame.

@@ -25,6 +25,9 @@ type Connected struct {
 	Client string `json:"client"`
 	Ping   int    `json:"ping"` // seconds
 	Pong   bool   `json:"pong"`
+	// Session and Node name the session to /emulation, over HTTP streams and SSE.
+	Session string `json:"session"`
+	Node    string `json:"node"`
 }
 
 // Subscribed is the reply to subscribe.

@@ -43,8 +43,12 @@ type partition struct {
 
 	// Owned by the writer.
 	left   []index.Request // taken from the queue, not yet in a message
-	count  uint64          // of the last message made
+	made   uint64          // count of the last message made
 	window []*message      // made and maybe not applied
+
+	count struct { // every field only rises
+		queueFull, overdue, resent atomic.Uint64
+	}
 
 	mu          sync.Mutex
 	incarnation uint64              // of the log; 0: not known
@@ -56,12 +60,17 @@ type partition struct {
 // partitionHealth is what is known of the log; partition.mu guards it.
 type partitionHealth struct {
 	joining  string    // why there is no index; "": there is
+	since    time.Time // there has been none since
+	told     string    // what the operator was told of it
 	stuck    time.Time // since when a message cannot be appended; zero: none waits
 	silent   time.Time // since when the leader does not answer; zero: it does
 	minority bool      // the leader has not heard of a majority of late
+	leader   string    // of the log, when it last answered
+	last     uint64    // number of the last message, as it said then
 	// The last message that the log held at some time, kept until it is applied.
 	known   uint64
 	knownAt time.Time
+	alarmed bool
 	ahead   int // how often in a row the log held less than was applied
 }
 
@@ -78,7 +87,7 @@ func newPartition(e *Engine, memory bool, number int) (*partition, error) {
 	var err error
 	p.journal, err = journal.New(journal.Config{
 		Conn: e.cfg.Conn, Stream: e.cfg.Name + "-" + p.name, Subject: e.cfg.Name + ".log." + p.name,
-		Memory: memory, Replicas: e.cfg.Replicas, MaxBytes: bytes, MaxAge: age, Logger: e.cfg.Logger,
+		Logs: e.cfg.Logs, Memory: memory, Replicas: e.cfg.Replicas, MaxBytes: bytes, MaxAge: age, Logger: e.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +103,7 @@ func newPartition(e *Engine, memory bool, number int) (*partition, error) {
 // long. A returned error was not told to Done.
 func (p *partition) submit(r index.Request, wait time.Duration) error {
 	if p.refusing.Load() {
+		p.count.overdue.Add(1)
 		return engine.ErrBusy
 	}
 	if x := p.index.Load(); x != nil {
@@ -103,7 +113,11 @@ func (p *partition) submit(r index.Request, wait time.Duration) error {
 		}
 	}
 	r.Until = time.Now().Add(wait)
-	return p.queue.Put(r)
+	err := p.queue.Put(r)
+	if errors.Is(err, engine.ErrBusy) {
+		p.count.queueFull.Add(1)
+	}
+	return err
 }
 
 // openIndex opens the index of a log of that incarnation.
@@ -216,6 +230,8 @@ func (p *partition) ask() {
 		return
 	}
 	h.silent, h.minority = time.Time{}, !b.Quorum
+	h.leader, h.last = b.Leader, b.Last
+	p.alarm(b)
 	applied := p.applied.Load()
 	if applied >= h.known {
 		h.known, h.knownAt = b.Last, began
@@ -229,6 +245,17 @@ func (p *partition) ask() {
 		p.stopTail(errDiverged)
 		h.ahead = 0
 	}
+}
+
+// alarm says, once, that the log is about to drop what is not applied here.
+func (p *partition) alarm(b journal.Bounds) {
+	h, applied := &p.health, p.applied.Load()
+	near := h.joining == "" && b.First > 1 && applied < b.Last && applied < b.First+(b.Last-b.First)/4
+	if near && !h.alarmed {
+		p.e.cfg.Logger.Error("the log will soon drop what this node has not applied", "log", p.name,
+			"applied", applied, "first", b.First, "last", b.Last)
+	}
+	h.alarmed = near
 }
 
 // unready says why the partition cannot do its job now; "": it can.

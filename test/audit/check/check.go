@@ -1,6 +1,9 @@
 package check
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind is a class of faults.
 type Kind string
@@ -16,6 +19,7 @@ const (
 	Foreign     Kind = "foreign"     // in the history, and nobody published it
 	Unrecovered Kind = "unrecovered" // the position was refused, though nothing was trimmed
 	Behind      Kind = "behind"      // a subscriber was never shown the end
+	Divergent   Kind = "divergent"   // two servers hold different histories
 )
 
 // Fault is one broken promise.
@@ -32,6 +36,9 @@ func Check(r *Record) []Fault {
 	c := &checker{channels: make(map[string]*history, len(r.Channels))}
 	for i := range r.Channels {
 		c.history(&r.Channels[i])
+	}
+	for i := range r.Copies {
+		c.copy(&r.Copies[i])
 	}
 	for i := range r.Publishers {
 		c.publisher(&r.Publishers[i])
@@ -90,6 +97,41 @@ func (c *checker) history(ch *Channel) {
 	if last < ch.Top {
 		c.fault(Gap, "the history of %s ends at %d, its top is %d", ch.Name, last, ch.Top)
 	}
+}
+
+// copy checks that another server holds the same.
+func (c *checker) copy(other *Copy) {
+	found := map[string]bool{}
+	for i := range other.Channels {
+		ch := &other.Channels[i]
+		h := c.channels[ch.Name]
+		found[ch.Name] = h != nil
+		switch {
+		case h == nil:
+			c.fault(Divergent, "%s holds the channel %s, which is nowhere else", other.Name, ch.Name)
+		case ch.Epoch != h.Epoch:
+			c.fault(Divergent, "%s holds %s in epoch %s, which is %s elsewhere", other.Name, ch.Name, ch.Epoch, h.Epoch)
+		case ch.Top != h.Top:
+			c.fault(Divergent, "%s holds %s up to %d, elsewhere it stands at %d", other.Name, ch.Name, ch.Top, h.Top)
+		case !slices.Equal(ch.Entries, h.Entries):
+			c.fault(Divergent, "%s holds other publications of %s, of which the first is %s", other.Name, ch.Name, difference(ch.Entries, h.Entries))
+		}
+	}
+	for name := range c.channels {
+		if !found[name] {
+			c.fault(Divergent, "%s has nothing of %s", other.Name, name)
+		}
+	}
+}
+
+// difference is where two histories part.
+func difference(a, b []Entry) string {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("%s at %d", a[i].ID, a[i].Offset)
+		}
+	}
+	return fmt.Sprintf("the one after %d", min(len(a), len(b)))
 }
 
 // follows checks that offset is the one after last.
@@ -179,14 +221,17 @@ func (c *checker) resubscribed(s *Subscriber, sub Subscribed, epoch string) {
 }
 
 // live checks that each of its connections saw a run without gaps, from where it was
-// subscribed at the latest, nothing again that an earlier one saw, and the last
-// connection the end. What passed between two connections nobody promised.
+// subscribed at the latest, nothing again that an earlier one saw unless it Moves, and the
+// last connection the end. What passed between two connections nobody promised.
 func (c *checker) live(s *Subscriber) {
-	began, first, last, from, epoch := false, false, uint64(0), uint64(0), ""
+	began, first, last, from, seen, epoch := false, false, uint64(0), uint64(0), uint64(0), ""
 	h := c.channels[s.Channel]
 	for _, ev := range s.Events {
 		if ev.Subscribed != nil {
 			began, first, from, epoch = true, true, ev.Subscribed.Offset, ev.Subscribed.Epoch
+			if seen = max(seen, from); s.Moves {
+				last = 0
+			}
 			continue
 		}
 		e := *ev.Entry
@@ -203,9 +248,10 @@ func (c *checker) live(s *Subscriber) {
 		}
 		c.holds("shown to "+s.Name, s.Channel, epoch, e)
 		first, last = false, max(last, e.Offset)
+		seen = max(seen, last)
 	}
-	if h == nil || !began || max(from, last) < h.Top {
-		c.fault(Behind, "%s was shown %s up to %d only", s.Name, s.Channel, last)
+	if h == nil || !began || seen < h.Top {
+		c.fault(Behind, "%s was shown %s up to %d only", s.Name, s.Channel, seen)
 	}
 }
 

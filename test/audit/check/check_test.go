@@ -35,7 +35,8 @@ func good() *Record {
 				event(4, "b2"),
 			}},
 		},
-		Reads: []Read{{Channel: "c", Epoch: "e", Entries: slices.Clone(all[1:3])}},
+		Reads:  []Read{{Channel: "c", Epoch: "e", Entries: slices.Clone(all[1:3])}},
+		Copies: []Copy{{Name: "n2", Channels: []Channel{{Name: "c", Epoch: "e", Top: 4, Entries: slices.Clone(all)}}}},
 	}
 }
 
@@ -100,6 +101,12 @@ func TestEveryFaultIsFound(t *testing.T) {
 			r.Reads[0].Entries = append(r.Reads[0].Entries, (*history(r))[3], Entry{Offset: 5, ID: "x"})
 		}, Loss, "read: x at 5"},
 		{"read with a gap", func(r *Record) { r.Reads[0].Entries = slices.Delete(slices.Clone(*history(r)), 1, 2) }, Gap, "a page of c"},
+		{"a copy has another channel", func(r *Record) { r.Copies[0].Channels[0].Name = "d" }, Divergent, "the channel d"},
+		{"a copy has nothing", func(r *Record) { r.Copies[0].Channels = nil }, Divergent, "n2 has nothing of c"},
+		{"a copy is of another epoch", func(r *Record) { r.Copies[0].Channels[0].Epoch = "f" }, Divergent, "in epoch f"},
+		{"a copy ends early", func(r *Record) { r.Copies[0].Channels[0].Top = 3 }, Divergent, "up to 3"},
+		{"a copy holds something else", func(r *Record) { r.Copies[0].Channels[0].Entries[2].ID = "x" }, Divergent, "x at 3"},
+		{"a copy lacks the last", func(r *Record) { c := &r.Copies[0].Channels[0]; c.Entries = c.Entries[:3] }, Divergent, "after 3"},
 		{"read in another epoch", func(r *Record) { r.Reads[0].Epoch = "f" }, Epoch, "read: b1"},
 	}
 	found := map[Kind]bool{}
@@ -114,7 +121,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 		})
 		found[tt.want] = true
 	}
-	for _, kind := range []Kind{Loss, Duplicate, Gap, Reorder, Epoch, Content, Foreign, Unrecovered, Behind} {
+	for _, kind := range []Kind{Loss, Duplicate, Gap, Reorder, Epoch, Content, Foreign, Unrecovered, Behind, Divergent} {
 		if !found[kind] {
 			t.Errorf("no row asks for %s", kind)
 		}
@@ -147,6 +154,27 @@ func TestGoodRecordWithoutPositionsHasNoFault(t *testing.T) {
 	}
 }
 
+// Who moves may be shown again what another server showed it, once on each connection.
+func TestMovingWithoutPositions(t *testing.T) {
+	r := live()
+	s := &r.Subscribers[2]
+	s.Moves = true
+	s.Events = slices.Insert(s.Events, 4, s.Events[2])
+	s.Events[3].Subscribed.Offset = 1 // of a server that is behind
+	s.Events = slices.Insert(s.Events, 5, Event{Entry: &Entry{ID: "a2", Sum: Sum([]byte("a2"))}})
+	if faults := Check(r); len(faults) > 0 {
+		t.Errorf("%v", faults)
+	}
+	s.Events = slices.Delete(s.Events, 4, 5)
+	if faults := Check(r); len(faults) != 1 || faults[0].Kind != Gap {
+		t.Errorf("a gap on its second server: %v", faults)
+	}
+	s.Events = s.Events[:3]
+	if faults := Check(r); len(faults) != 1 || faults[0].Kind != Behind {
+		t.Errorf("the end is missing: %v", faults)
+	}
+}
+
 func TestEveryFaultWithoutPositionsIsFound(t *testing.T) {
 	s3 := func(r *Record) *[]Event { return &r.Subscribers[2].Events }
 	tests := []struct {
@@ -163,7 +191,7 @@ func TestEveryFaultWithoutPositionsIsFound(t *testing.T) {
 		{"shown twice in a row", func(r *Record) { e := s3(r); *e = slices.Insert(*e, 2, (*e)[1]) }, Duplicate, "s3 has offset 1 twice"},
 		{"shown again by the next connection", func(r *Record) { e := s3(r); *e = slices.Insert(*e, 4, (*e)[2]) }, Duplicate, "s3 has offset 2 twice"},
 		{"shown out of order", func(r *Record) { e := *s3(r); e[1], e[2] = e[2], e[1] }, Reorder, "s3 has offset 1 after 2"},
-		{"misses the end", func(r *Record) { e := s3(r); *e = (*e)[:4] }, Behind, "s3 was shown c up to 2"},
+		{"misses the end", func(r *Record) { e := s3(r); *e = (*e)[:4] }, Behind, "s3 was shown c up to 3"},
 		{"never began", func(r *Record) { *s3(r) = nil }, Behind, "s3"},
 		{"shown other content", func(r *Record) { (*s3(r))[1].Entry.Sum++ }, Content, "shown to s3: a1 at 1 of c has changed"},
 		{"shown what is not stored", func(r *Record) { (*s3(r))[2].Entry.ID = "x" }, Loss, "shown to s3: x"},

@@ -5,6 +5,7 @@ import "hash/fnv"
 // Record is everything a run has seen, from outside.
 type Record struct {
 	Channels    []Channel    `json:"channels"`
+	Copies      []Copy       `json:"copies,omitempty"`
 	Publishers  []Publisher  `json:"publishers"`
 	Subscribers []Subscriber `json:"subscribers"`
 	Reads       []Read       `json:"reads"`
@@ -26,6 +27,12 @@ type Channel struct {
 	Entries []Entry `json:"entries"`
 }
 
+// Copy is the same histories as another server gives them.
+type Copy struct {
+	Name     string    `json:"name"`
+	Channels []Channel `json:"channels"`
+}
+
 // Publisher is what one publisher was told. It publishes one after the other, and
 // each until it is acknowledged.
 type Publisher struct {
@@ -45,10 +52,13 @@ type Ack struct {
 
 // Subscriber is what one subscriber of a channel was shown, across its connections.
 // With Live its protocol has no positions: nothing is promised between two
-// connections, and its entries are known by their ids alone.
+// connections, and its entries are known by their ids alone. With Live and Moves
+// its connections are to several servers, each of which may be behind the one
+// before: what an earlier connection saw may come again on the next.
 type Subscriber struct {
 	Name    string  `json:"name"`
 	Live    bool    `json:"live,omitempty"`
+	Moves   bool    `json:"moves,omitempty"`
 	Channel string  `json:"channel"`
 	Events  []Event `json:"events"`
 }

@@ -1,23 +1,21 @@
-package main
+package crowd
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/fanfare-push/fanfare/test/audit/check"
-	"github.com/fanfare-push/fanfare/test/server"
 )
 
 // publisher publishes one after the other, each until it is acknowledged.
 type publisher struct {
-	*audit
-	load   load
+	*Crowd
+	load   Load
+	home   int
 	name   string
 	random *rand.Rand
 	acks   []check.Ack
@@ -45,14 +43,14 @@ func (p *publisher) run(ctx, live context.Context) error {
 				return err
 			}
 		}
-		_ = pause(live, upTo(p.random, p.load.pause))
+		_ = pause(live, upTo(p.random, p.load.Pause))
 	}
 	return nil
 }
 
 // content is a JSON object of varied size that is like no other.
 func (p *publisher) content(id string) json.RawMessage {
-	pad := strings.Repeat("x", p.random.IntN(p.load.maxPad))
+	pad := strings.Repeat("x", p.random.IntN(p.load.MaxPad))
 	return fmt.Appendf(nil, `{"id":%q,"pad":%q}`, id, pad)
 }
 
@@ -62,16 +60,23 @@ type published struct {
 }
 
 func (p *publisher) publish(ctx context.Context, id string, data json.RawMessage, repeat bool) error {
-	request := map[string]any{"channel": p.load.channel, "data": data, "idempotency_key": id}
+	request := map[string]any{"channel": p.load.Channel, "data": data, "idempotency_key": id}
 	for {
+		addr, err := p.Find(ctx, p.home, p.random)
+		if err != nil {
+			return err
+		}
 		var pos published
-		err := p.call(ctx, "publish", request, &pos)
+		err = p.call(ctx, addr, "publish", request, &pos)
 		if err == nil {
 			p.acks = append(p.acks, check.Ack{
 				Entry:   check.Entry{Offset: pos.Offset, ID: id, Sum: check.Sum(data)},
-				Channel: p.load.channel, Epoch: pos.Epoch, Repeat: repeat,
+				Channel: p.load.Channel, Epoch: pos.Epoch, Repeat: repeat,
 			})
 			p.acked.Add(1)
+			if p.Acked != nil && !repeat {
+				p.Acked(p.load.Channel)
+			}
 			return nil
 		}
 		if !temporary(err) {
@@ -81,26 +86,4 @@ func (p *publisher) publish(ctx context.Context, id string, data json.RawMessage
 			return err
 		}
 	}
-}
-
-// call asks the server that runs now.
-func (a *audit) call(ctx context.Context, method string, request, result any) error {
-	srv, err := a.node.current(ctx)
-	if err != nil {
-		return err
-	}
-	return srv.API(a.http).Do(ctx, method, request, result)
-}
-
-// temporary says whether asking again makes sense: the server was killed, or says
-// so itself.
-func temporary(err error) bool {
-	if errors.Is(err, context.Canceled) {
-		return false
-	}
-	var api *server.APIError
-	if errors.As(err, &api) {
-		return api.Code == 100 || api.Code == 111 || api.Code == http.StatusServiceUnavailable
-	}
-	return true
 }

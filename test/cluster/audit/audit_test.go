@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanfare-push/fanfare/test/audit/crowd"
+	"github.com/fanfare-push/fanfare/test/server"
+)
+
+var (
+	faults = flag.Int("faults", 4, "how often the cluster is disturbed")
+	seed   = flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
+	only   = flag.String("only", "", "kinds of faults, with commas between; empty: all")
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Three nodes keep every promise while they are killed, frozen, stopped, cut off
+// and slowed under load.
+func TestFaults(t *testing.T) {
+	bin, err := server.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*faults+1)*perFault)
+	defer cancel()
+	result, err := run(ctx, config{
+		bin: bin, dir: t.TempDir(), faults: *faults, seed: *seed, only: kindsOf(*only), progress: func(line string) { t.Log(line) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", result.table())
+	t.Attr("summary", result.summary())
+	if err := crowd.Judge(result.record, filepath.Join(os.TempDir(), "fanfare-cluster-audit.json")); err != nil {
+		t.Error(err)
+	}
+	for _, ch := range result.record.Channels {
+		if len(ch.Entries) == 0 {
+			t.Errorf("%s was never published to", ch.Name)
+		}
+	}
+}
+
+// The same seed draws the same faults, and a round has every kind.
+func TestPlan(t *testing.T) {
+	say := func(cfg config) (text string, names map[string]int) {
+		plan, err := planOf(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = map[string]int{}
+		for _, f := range plan {
+			text += f.String() + "\n"
+			names[f.name]++
+		}
+		return text, names
+	}
+	one, names := say(config{faults: 2 * len(kinds), seed: 7})
+	if again, _ := say(config{faults: 2 * len(kinds), seed: 7}); one != again {
+		t.Errorf("seed 7 draws\n%s and\n%s", one, again)
+	}
+	if other, _ := say(config{faults: 2 * len(kinds), seed: 8}); one == other {
+		t.Error("all seeds are alike")
+	}
+	for _, k := range kinds {
+		if names[k.name] != 2 {
+			t.Errorf("%d times %s in two rounds", names[k.name], k.name)
+		}
+	}
+	if _, names := say(config{faults: 5, seed: 7, only: []string{"kill", "freeze"}}); len(names) != 2 {
+		t.Errorf("%v", names)
+	}
+	if _, err := planOf(config{faults: 1, only: []string{"earthquake"}}); err == nil {
+		t.Error("there is no such kind")
+	}
+}
