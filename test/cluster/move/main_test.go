@@ -4,23 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/fanfare-push/fanfare/client"
+	"github.com/fanfare-push/fanfare/test/cluster/trio"
 	"github.com/fanfare-push/fanfare/test/server"
 )
 
 const (
 	operatorKey = "the operator's key, 0123456789abcdef"
-	secret      = "0123456789abcdef0123456789abcdef"
 	patience    = 90 * time.Second // for what must happen
 )
 
@@ -74,80 +71,30 @@ func api(t *testing.T, s *server.Server, key string) *client.API {
 	return a
 }
 
-// freePorts are addresses on loopback that nobody listens on.
-func freePorts(t *testing.T, n int) (list []string) {
-	t.Helper()
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }() // only now, so that none is given twice
-		list = append(list, l.Addr().String())
-	}
-	return list
-}
-
 // startCluster starts three nodes with directories of their own, and waits until they
 // are ready.
-func startCluster(t *testing.T) (nodes [3]*server.Server, dirs [3]string) {
+func startCluster(t *testing.T) (nodes [trio.Size]*server.Server, c *trio.Trio) {
 	t.Helper()
-	ports := freePorts(t, len(nodes))
-	for i := range nodes {
-		dirs[i] = t.TempDir()
-		var peers []string
-		for j, p := range ports {
-			if j != i {
-				peers = append(peers, p)
-			}
+	c, err := trio.New(within(t), trio.Config{Bin: bin, Dir: t.TempDir(), Settings: settings, APIKey: operatorKey})
+	must(t, err)
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
 		}
-		nodes[i] = start(t, server.Options{
-			Dir: dirs[i], Env: []string{"FANFARE_CLUSTER_SECRET=" + secret},
-			Args: []string{"--cluster", "moved", "--node", fmt.Sprint("n", i+1), "--cluster-listen", ports[i], "--cluster-peers", strings.Join(peers, ",")},
-		})
+	})
+	for i := range nodes {
+		must(t, c.Start(within(t), i))
+		nodes[i] = c.Server(i)
 	}
-	for i, n := range nodes {
-		eventually(t, fmt.Sprintf("node %d is ready", i+1), func() (bool, string) { return ready(t, n) })
-	}
-	return nodes, dirs
+	must(t, c.AwaitReady(within(t)))
+	return nodes, c
 }
 
-// ready asks /ready, and why not.
-func ready(t *testing.T, s *server.Server) (is bool, reason string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(within(t), http.MethodGet, "http://"+s.Addr()+"/ready", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Close = true
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false, err.Error()
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return false, err.Error()
-	}
-	return res.StatusCode == http.StatusOK, string(text)
-}
-
+// eventually waits until cond holds; its text says what it sees.
 func eventually(t *testing.T, what string, cond func() (bool, string)) {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for {
-		is, why := cond()
-		if is {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("it does not come to be that %s: %s", what, why)
-		}
-	}
+	_, err := trio.Await(within(t), what, cond)
+	must(t, err)
 }
 
 // run runs a command of the binary.

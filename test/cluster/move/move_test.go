@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/fanfare-push/fanfare/client"
+	"github.com/fanfare-push/fanfare/test/cluster/trio"
 	"github.com/fanfare-push/fanfare/test/server"
 	"github.com/fanfare-push/fanfare/test/wire"
 )
@@ -71,7 +72,7 @@ func TestMove(t *testing.T) {
 	wantShop := history(t, shop, "chat:1")
 	old.Kill() // the worst that can be: a stop leaves no less
 
-	nodes, dirs := startCluster(t)
+	nodes, three := startCluster(t)
 	code, printed := importTo(t, nodes[0], oldDir)
 	if code != 0 || !strings.Contains(printed, fmt.Sprintf("%d publications (0 of them before)", 20+large+300+3+4)) {
 		t.Fatalf("import ended with %d:\n%s", code, printed)
@@ -106,7 +107,7 @@ func TestMove(t *testing.T) {
 	if after := history(t, api(t, nodes[2], operatorKey), "room"); after != before {
 		t.Errorf("repeated, the import made %s of %s", after, before)
 	}
-	wayBack(t, oldDir, dirs[0], nodes[0], at)
+	wayBack(t, oldDir, three, at)
 }
 
 // node is one that is alone, and its working directory.
@@ -148,7 +149,7 @@ func furnish(t *testing.T, a *client.API) (key string) {
 
 // goesOn brings the subscriber of the old node back on one node of the cluster: it
 // recovers exactly what it missed, and is pushed what another publishes next.
-func goesOn(t *testing.T, nodes [3]*server.Server, at client.Position) {
+func goesOn(t *testing.T, nodes [trio.Size]*server.Server, at client.Position) {
 	t.Helper()
 	c, sub := subscribe(t, nodes[2], `,"recover":true,"epoch":"`+at.Epoch+`","offset":11`)
 	var missed []string
@@ -168,7 +169,7 @@ func goesOn(t *testing.T, nodes [3]*server.Server, at client.Position) {
 
 // wayBack: neither directory is taken for what it is not, and the old node comes back
 // only in new epochs.
-func wayBack(t *testing.T, oldDir, newDir string, n *server.Server, at client.Position) {
+func wayBack(t *testing.T, oldDir string, c *trio.Trio, at client.Position) {
 	t.Helper()
 	refuses := func(dir, words string) {
 		t.Helper()
@@ -182,8 +183,8 @@ func wayBack(t *testing.T, oldDir, newDir string, n *server.Server, at client.Po
 		}
 	}
 	refuses(oldDir, "was moved to a cluster")
-	n.Kill()
-	refuses(newDir, "is that of a node of a cluster")
+	c.Kill(0)
+	refuses(c.Dir(0), "is that of a node of a cluster")
 	data := filepath.Join(oldDir, "data")
 	must(t, os.Rename(filepath.Join(data, "MOVED"), filepath.Join(data, "RESTORED")))
 	back := start(t, server.Options{Dir: oldDir})
