@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -218,5 +219,50 @@ func TestImportSaysWhatItLeaves(t *testing.T) {
 	}
 	if got := publish(t, api(t, nodes[0], operatorKey), "room", 8); got.Epoch != early.Epoch || got.Offset != 2 {
 		t.Errorf("%+v after %+v", got, early)
+	}
+}
+
+// An import whose process is killed, and in the middle of which a node dies, is
+// repeated with another node, and all is there.
+func TestImportIsInterrupted(t *testing.T) {
+	old, oldDir := node(t)
+	operator := api(t, old, operatorKey)
+	names := []string{"room0", "room1", "room2", "room3", "room4", "room5"} // in more logs than one
+	want := map[string]string{}
+	for _, name := range names {
+		batch(t, operator, name, 1500)
+		want[name] = history(t, operator, name)
+	}
+	old.Kill()
+	nodes, c := startCluster(t)
+
+	ctx, kill := context.WithCancel(within(t))
+	defer kill()
+	first := exec.CommandContext(ctx, bin, "cluster", "import", "--from", filepath.Join(oldDir, "data"), "--server", nodes[0].Addr(), "--api-key", operatorKey)
+	must(t, first.Start())
+	watcher := api(t, nodes[2], operatorKey)
+	eventually(t, "the import has begun", func() (bool, string) {
+		h, err := watcher.History(within(t), names[0], client.HistoryQuery{}) // a look makes a channel, which gives way
+		return h.Offset > 0, fmt.Sprintf("%+v %v", h.Position, err)
+	})
+	c.Kill(1)
+	kill()
+	_ = first.Wait() // killed, unless it was faster
+
+	code, printed := importTo(t, nodes[2], oldDir)
+	if code != 0 || !strings.Contains(printed, fmt.Sprintf("%d publications", len(names)*1500)) {
+		t.Fatalf("the second import ended with %d:\n%s", code, printed)
+	}
+	t.Logf("%s", printed)
+	must(t, c.Start(within(t), 1))
+	must(t, c.AwaitReady(within(t)))
+	for i := range trio.Size {
+		a := api(t, c.Server(i), operatorKey)
+		for _, name := range names {
+			eventually(t, fmt.Sprintf("node %d has the history of %s", i+1, name), func() (bool, string) {
+				got := history(t, a, name)
+				return got == want[name], fmt.Sprintf("%.300s, want %.300s", got, want[name])
+			})
+		}
 	}
 }
