@@ -73,9 +73,15 @@ func TestMessagesHaveTheirEffectOnce(t *testing.T) {
 		time   int64
 		fresh  bool
 	}{
-		{"one", 1, 1, true}, {"one", 1, 2, false}, {"two", 1, 3, true}, {"one", 2, 4, true}, {"one", 1, 5, false},
+		{"one", 1, 1, true},
+		{"one", 1, 2, false},
+		{"two", 1, 3, true},
+		{"one", 2, 4, true},
+		{"one", 1, 5, false},
 		{"reopen", 0, 0, false},
-		{"one", 2, 6, false}, {"one", 3, 7, true}, {"two", 2, 2 * day, true},
+		{"one", 2, 6, false},
+		{"one", 3, 7, true},
+		{"two", 2, 2 * day, true},
 		{"two", 3, 4 * day, true}, // and nobody has heard of one for days
 		{"one", 3, 4 * day, true},
 		{"reopen", 0, 0, false},

@@ -39,6 +39,12 @@ var edges = []edge{
 	{from: "internal/engine/...", to: outer, why: "an engine orders and stores; who is connected is the hub's knowledge"},
 	{from: "internal/engine/...", to: []string{"internal/hub", "internal/auth", "net/http"}, why: "an engine orders and stores; who is connected is the hub's knowledge"},
 	{from: "internal/engine/cluster/bus", to: []string{"internal/engine/cluster", "internal/engine/local", "internal/metrics", "net"}, why: "the bus is what nodes say to each other; who is a node, and what is stored, is not its business"},
+	{from: "internal/engine/cluster/node", to: []string{"internal/engine/cluster", "internal/engine/cluster/*", "internal/engine/local", "internal/engine/index"}, why: "a node is the way to NATS, whatever goes over it"},
+	{from: "internal/engine/cluster/journal", to: []string{"internal/engine/cluster", "internal/engine/cluster/*", "internal/engine/local", "internal/engine/index"}, why: "the log orders entries; what they do is apply's knowledge"},
+	{from: "internal/engine/cluster/copies", to: []string{"internal/engine/cluster", "internal/engine/cluster/*", "internal/engine/local", "internal/engine/index"}, why: "a copy is bytes of a store, from one node to another"},
+	{from: "internal/engine/index", to: []string{"internal/engine/local", "internal/engine/cluster/...", "internal/metrics", "net"}, why: "an index applies a log, wherever that comes from"},
+	{from: "internal/engine/keys", to: []string{"internal/engine/local", "internal/engine/cluster/...", "internal/store", "net"}, why: "it remembers keys, and knows nobody who asks"},
+	{from: "internal/engine/local", to: []string{"internal/engine/cluster/...", "net"}, why: "one node has no network"},
 	{from: "internal/engine", to: []string{"internal/engine/*", "internal/store"}, why: "the contract must not know those who fulfil it"},
 	{from: "internal/store", to: append([]string{"internal/hub", "internal/engine/*", "internal/auth", "net/http"}, outer...), why: "the store keeps what it is given; it has no users, no network and no delivery"},
 

@@ -14,7 +14,7 @@ import (
 // be told: offsets out of sequence, or an offset that holds something else than
 // another audience was told.
 type audience struct {
-	t     *testing.T
+	t     testing.TB
 	truth *truth
 	on    func(ch channel.ID, pub *engine.Publication) // nil: nothing
 
@@ -37,7 +37,7 @@ type place struct {
 func newTruth() *truth { return &truth{at: make(map[place]string)} }
 
 // see faults an offset that held something else.
-func (tr *truth) see(t *testing.T, ch channel.ID, epoch string, offset uint64, data string) {
+func (tr *truth) see(t testing.TB, ch channel.ID, epoch string, offset uint64, data string) {
 	t.Helper()
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -48,7 +48,7 @@ func (tr *truth) see(t *testing.T, ch channel.ID, epoch string, offset uint64, d
 	tr.at[p] = data
 }
 
-func newAudience(t *testing.T, tr *truth) *audience {
+func newAudience(t testing.TB, tr *truth) *audience {
 	t.Helper()
 	return &audience{t: t, truth: tr, tops: make(map[channel.ID]engine.Position)}
 }
@@ -101,18 +101,18 @@ func send(e engine.Engine, ch channel.ID, r engine.Retention, data, key string) 
 	return c
 }
 
-func await[T any](t *testing.T, c <-chan T) T {
+func await[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
+	case <-time.After(testPatience):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}
 }
 
-func publish(t *testing.T, e engine.Engine, ch channel.ID, r engine.Retention, data string) engine.PublishResult {
+func publish(t testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, data string) engine.PublishResult {
 	t.Helper()
 	got := await(t, send(e, ch, r, data, ""))
 	if got.err != nil {
@@ -135,7 +135,7 @@ func ask(e engine.Engine, ch channel.ID, r engine.Retention, since *engine.Posit
 }
 
 // history reads all that is kept, and faults a gap.
-func history(t *testing.T, e engine.Engine, ch channel.ID, r engine.Retention, tr *truth) engine.HistoryResult {
+func history(t testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, tr *truth) engine.HistoryResult {
 	t.Helper()
 	got := await(t, ask(e, ch, r, nil))
 	if got.err != nil {
@@ -154,7 +154,7 @@ func history(t *testing.T, e engine.Engine, ch channel.ID, r engine.Retention, t
 // some publishers, until it is stopped. What is acknowledged must be in the
 // truth, once.
 type traffic struct {
-	t       *testing.T
+	t       testing.TB
 	stop    chan struct{}
 	running sync.WaitGroup
 
@@ -169,7 +169,7 @@ const trafficChannels = 5
 
 // newTraffic publishes on the engines that nodes yields: nil is a node that is
 // away.
-func newTraffic(t *testing.T, publishers int, r engine.Retention, node func(i int) engine.Engine) *traffic {
+func newTraffic(t testing.TB, publishers int, r engine.Retention, node func(i int) engine.Engine) *traffic {
 	t.Helper()
 	tr := &traffic{t: t, stop: make(chan struct{}), acked: make(map[string]place), last: time.Now()}
 	for i := range publishers {

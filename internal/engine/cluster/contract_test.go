@@ -93,14 +93,14 @@ func (c *cast) deployment(t *testing.T, name string) enginetest.Deployment {
 // forget removes the logs of a cluster, for which servers reserve space.
 func (c *cast) forget(name string) {
 	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+	defer cancel()
 	for _, kind := range []string{"disk", "memory"} {
 		j, err := journal.New(journal.Config{Conn: c.nodes[0].Conn(), Stream: name + "-" + kind + "-0"})
 		if err != nil {
 			c.t.Error(err)
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
 		if err := j.Delete(ctx); err != nil {
 			c.t.Error(err)
 		}

@@ -21,7 +21,7 @@ import (
 
 // servers are NATS servers in processes of their own, that form a cluster.
 type servers struct {
-	t       *testing.T
+	t       testing.TB
 	binary  string
 	dir     string
 	clients []string // their addresses

@@ -182,6 +182,42 @@ func TestMinorityRefuses(t *testing.T) {
 	}
 }
 
+// After all nodes were stopped at once, what was on disk is where it was, and
+// what was in RAM cannot be taken for what comes after it.
+func TestAllRestart(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 3, Config{})
+	disk, memory := keep(1000, channel.Disk), keep(1000, channel.Memory)
+	keyed := await(t, send(c.engines[0], named(0), disk, "keyed", "k"))
+	var onDisk, inRAM engine.PublishResult
+	for n := range 50 {
+		onDisk = publish(t, c.engines[n%3], named(0), disk, fmt.Sprint("disk ", n))
+		inRAM = publish(t, c.engines[n%3], named(1), memory, fmt.Sprint("memory ", n))
+	}
+	for i := range c.engines {
+		c.away(i)
+	}
+	for i := range c.engines {
+		c.back(i)
+	}
+	ready(t, c.engines...)
+	for i, e := range c.engines {
+		if got := history(t, e, named(0), disk, c.truth); got.Top != onDisk.Position || len(got.Publications) != 51 {
+			t.Errorf("node %d: %d on disk to %+v, want %+v", i+1, len(got.Publications), got.Top, onDisk.Position)
+		}
+		if got := await(t, ask(e, named(1), memory, &inRAM.Position)); !errors.Is(got.err, engine.ErrUnrecoverable) {
+			t.Errorf("node %d: the position in RAM is answered with %+v", i+1, got)
+		}
+		if again := await(t, send(e, named(0), disk, "again", "k")); again.err != nil || !again.Duplicate || again.Position != keyed.Position {
+			t.Errorf("node %d: the repeat of %+v is %+v", i+1, keyed, again)
+		}
+	}
+	publish(t, c.engines[1], named(1), memory, "after")
+	if next := publish(t, c.engines[1], named(0), disk, "after"); next.Epoch != onDisk.Epoch || next.Offset != onDisk.Offset+1 {
+		t.Errorf("after %+v comes %+v", onDisk, next)
+	}
+}
+
 // discardIndex removes what a stopped node has applied.
 func (c *crew) discardIndex(i int) {
 	c.t.Helper()

@@ -64,7 +64,11 @@ func (p *partition) leave(why error) {
 	p.mu.Lock()
 	p.stopTail = nil
 	p.incarnation = 0
+	followed := p.health.joining == ""
 	p.mu.Unlock()
+	if followed {
+		p.e.cfg.Logger.Warn("log cannot be followed any more", "log", p.name, "reason", why)
+	}
 	p.why(why.Error())
 	if x := p.index.Swap(nil); x != nil {
 		p.e.copies.Drop(p.name)
@@ -82,13 +86,24 @@ func (p *partition) leave(why error) {
 	}
 }
 
+// patience is how long a log may not be followed before the operator is told: a
+// cluster that forms, or elects, takes some time.
+const patience = 5 * time.Second
+
 // why says why there is no index now.
 func (p *partition) why(reason string) {
 	p.mu.Lock()
-	changed := p.health.joining != reason
-	p.health.joining = reason
+	h := &p.health
+	if h.joining == "" || h.since.IsZero() {
+		h.since = time.Now()
+	}
+	h.joining = reason
+	tell := h.told != reason && time.Since(h.since) > patience
+	if tell {
+		h.told = reason
+	}
 	p.mu.Unlock()
-	if changed {
+	if tell {
 		p.e.cfg.Logger.Warn("log cannot be followed", "log", p.name, "reason", reason)
 	}
 }
@@ -117,7 +132,12 @@ func (p *partition) join() error {
 	p.mu.Lock()
 	p.incarnation = x.Store().Incarnation()
 	p.health.joining, p.health.known = "", 0
+	told := p.health.told != ""
+	p.health.told = ""
 	p.mu.Unlock()
+	if told {
+		p.e.cfg.Logger.Info("log is followed again", "log", p.name)
+	}
 	return nil
 }
 
@@ -145,19 +165,36 @@ func (p *partition) open(ctx context.Context, b journal.Bounds, incarnation uint
 		if err == nil && why == "" {
 			return x, nil
 		}
-		if err = errors.Join(err, x.Close()); err != nil {
+		if err := errors.Join(err, x.Close()); err != nil {
 			return nil, err
 		}
 		p.e.cfg.Logger.Warn("index does not fit the log, another is made", "log", p.name, "reason", why)
 	}
 	p.ram = store.NewRAM() // of a memory log; nothing of the last is of use
 	if b.First <= 1 && incarnation != 0 {
-		if err := store.RemoveDir(p.fs(), p.dir); err != nil {
+		if err := p.putAside(); err != nil {
 			return nil, err
 		}
 		return p.openIndex(incarnation)
 	}
 	return p.openCopy(b, incarnation)
+}
+
+// putAside gives the index that is there, if any, another name: should the log
+// be lost, it is all that is left of the history.
+func (p *partition) putAside() error {
+	there, err := store.Exists(p.fs(), p.dir)
+	if err != nil {
+		return err
+	}
+	aside := p.dir + ".old"
+	if !there {
+		aside = p.dir // what was never finished
+	}
+	if err := store.RemoveDir(p.fs(), aside); err != nil || !there {
+		return err
+	}
+	return store.RenameDir(p.fs(), p.dir, aside)
 }
 
 // openCopy opens an index that another node has made. It is imported beside the
@@ -180,7 +217,7 @@ func (p *partition) openCopy(b journal.Bounds, incarnation uint64) (*index.Index
 		return nil, p.nobody(b, err)
 	}
 	if err == nil {
-		err = store.RemoveDir(p.fs(), p.dir)
+		err = p.putAside()
 	}
 	if err == nil {
 		err = store.RenameDir(p.fs(), beside, p.dir)

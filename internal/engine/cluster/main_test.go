@@ -20,11 +20,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+// testPatience is how long a test waits for what must happen.
+const testPatience = 60 * time.Second
 
 // logger writes to the test's output where CLUSTER_LOG is set.
-func logger(t *testing.T) *slog.Logger {
+func logger(t testing.TB) *slog.Logger {
 	t.Helper()
 	if os.Getenv("CLUSTER_LOG") == "" {
 		return slog.New(slog.DiscardHandler)
@@ -32,11 +32,11 @@ func logger(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func eventually(t *testing.T, what string, cond func() bool) {
+func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(testPatience)
 	for !cond() {
 		select {
 		case <-tick.C:
@@ -47,20 +47,22 @@ func eventually(t *testing.T, what string, cond func() bool) {
 }
 
 // freePorts are addresses on loopback that nobody listens on.
-func freePorts(t *testing.T, n int) []string {
+func freePorts(t testing.TB, n int) []string {
 	t.Helper()
 	var list []string
+	var open []net.Listener
 	for range n {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
+		open = append(open, l) // so that none is given twice
 		list = append(list, l.Addr().String())
+	}
+	for _, l := range open {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	return list
 }
@@ -68,14 +70,14 @@ func freePorts(t *testing.T, n int) []string {
 // cast is some core nodes of one cluster, each of which can be stopped and
 // started on what it had.
 type cast struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	ports []string
 	nodes []*node.Node // nil: stopped
 }
 
 // newCast starts so many core nodes, which the end of the test stops.
-func newCast(t *testing.T, n int) *cast {
+func newCast(t testing.TB, n int) *cast {
 	t.Helper()
 	c := &cast{t: t, dir: t.TempDir(), nodes: make([]*node.Node, n)}
 	if n > 1 {
@@ -148,7 +150,7 @@ func (c *cast) open(i int, cfg Config, f engine.Follower) *Engine {
 }
 
 // ready waits until engines are, and know each other.
-func ready(t *testing.T, engines ...*Engine) {
+func ready(t testing.TB, engines ...*Engine) {
 	t.Helper()
 	for i, e := range engines {
 		last := engine.Status{}
@@ -168,7 +170,7 @@ func ready(t *testing.T, engines ...*Engine) {
 var both = []channel.Durability{channel.Disk, channel.Memory}
 
 // closeAll closes engines one after the other.
-func closeAll(t *testing.T, engines ...*Engine) {
+func closeAll(t testing.TB, engines ...*Engine) {
 	t.Helper()
 	for _, e := range engines {
 		if err := e.Close(); err != nil && !errors.Is(err, engine.ErrClosed) {

@@ -56,12 +56,15 @@ type partition struct {
 // partitionHealth is what is known of the log; partition.mu guards it.
 type partitionHealth struct {
 	joining  string    // why there is no index; "": there is
+	since    time.Time // there has been none since
+	told     string    // what the operator was told of it
 	stuck    time.Time // since when a message cannot be appended; zero: none waits
 	silent   time.Time // since when the leader does not answer; zero: it does
 	minority bool      // the leader has not heard of a majority of late
 	// The last message that the log held at some time, kept until it is applied.
 	known   uint64
 	knownAt time.Time
+	alarmed bool
 	ahead   int // how often in a row the log held less than was applied
 }
 
@@ -78,7 +81,7 @@ func newPartition(e *Engine, memory bool, number int) (*partition, error) {
 	var err error
 	p.journal, err = journal.New(journal.Config{
 		Conn: e.cfg.Conn, Stream: e.cfg.Name + "-" + p.name, Subject: e.cfg.Name + ".log." + p.name,
-		Memory: memory, Replicas: e.cfg.Replicas, MaxBytes: bytes, MaxAge: age, Logger: e.cfg.Logger,
+		Logs: e.cfg.Logs, Memory: memory, Replicas: e.cfg.Replicas, MaxBytes: bytes, MaxAge: age, Logger: e.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -216,6 +219,7 @@ func (p *partition) ask() {
 		return
 	}
 	h.silent, h.minority = time.Time{}, !b.Quorum
+	p.alarm(b)
 	applied := p.applied.Load()
 	if applied >= h.known {
 		h.known, h.knownAt = b.Last, began
@@ -229,6 +233,17 @@ func (p *partition) ask() {
 		p.stopTail(errDiverged)
 		h.ahead = 0
 	}
+}
+
+// alarm says, once, that the log is about to drop what is not applied here.
+func (p *partition) alarm(b journal.Bounds) {
+	h, applied := &p.health, p.applied.Load()
+	near := h.joining == "" && b.First > 1 && applied < b.Last && applied < b.First+(b.Last-b.First)/4
+	if near && !h.alarmed {
+		p.e.cfg.Logger.Error("the log will soon drop what this node has not applied", "log", p.name,
+			"applied", applied, "first", b.First, "last", b.Last)
+	}
+	h.alarmed = near
 }
 
 // unready says why the partition cannot do its job now; "": it can.

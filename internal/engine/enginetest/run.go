@@ -72,6 +72,12 @@ func withHistory() []test {
 		{"closed", closed},
 		{"close answers what is in flight", closeAnswers},
 		{"all at once", allAtOnce},
+		{"every node publishes", everyNodePublishes},
+		{"positions hold on every node", positionsHoldOnEveryNode},
+		{"a new channel on every node", newChannelOnEveryNode},
+		{"keys hold on every node", keysHoldOnEveryNode},
+		{"every node removes", everyNodeRemoves},
+		{"every node sees the same", everyNodeSeesTheSame},
 	}
 }
 

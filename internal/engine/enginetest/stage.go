@@ -166,7 +166,8 @@ func (s *stage) history(t *testing.T, ch channel.ID, r engine.Retention) engine.
 	return res
 }
 
-// remove removes the history of a channel.
+// remove removes the history of a channel, and waits until it is gone on every
+// node.
 func (s *stage) remove(t *testing.T, ch channel.ID, r engine.Retention) {
 	t.Helper()
 	_, err := await(t, func(done func(struct{}, error)) {
@@ -174,6 +175,30 @@ func (s *stage) remove(t *testing.T, ch channel.ID, r engine.Retention) {
 	})
 	if err != nil {
 		t.Errorf("remove history of %s: %v", ch, err)
+	}
+	if len(s.nodes) == 1 || !r.Kept() {
+		return
+	}
+	req := engine.HistoryRequest{Channel: ch, Retention: r}
+	left, err := await(t, func(done func(engine.HistoryResult, error)) { s.writer().History(req, done) })
+	if err != nil {
+		t.Errorf("history of %s: %v", ch, err)
+		return
+	}
+	soon(t, "the history of "+ch.Name+" is removed everywhere", func() bool {
+		res, err := s.ask(t, req)
+		return err == nil && res.Oldest >= left.Oldest
+	})
+}
+
+// soon waits for what other nodes see a little later than the one that did it.
+func soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		<-time.After(time.Millisecond)
 	}
 }
 

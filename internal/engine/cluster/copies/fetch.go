@@ -48,7 +48,7 @@ func Fetch(ctx context.Context, w Wanted) (Offer, error) {
 
 // best asks all nodes.
 func (w *Wanted) best(ctx context.Context) (best Offer, err error) {
-	inbox := w.Conn.NewRespInbox()
+	inbox := w.Conn.NewInbox()
 	sub, err := w.Conn.SubscribeSync(inbox)
 	if err != nil {
 		return best, fmt.Errorf("ask for a copy: %w", err)

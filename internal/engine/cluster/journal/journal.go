@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type Config struct {
 	Conn     *nats.Conn
 	Stream   string // its name in JetStream
 	Subject  string // what is appended is published to
+	Logs     int    // how many the cluster has
 	Memory   bool   // kept in RAM
 	Replicas int
 	MaxBytes int64         // what is older goes first; nodes that have not applied it need a copy
@@ -52,12 +54,9 @@ func New(cfg Config) (*Journal, error) {
 
 // Create makes the log if it is not there, and begins it if nobody has.
 func (j *Journal) Create(ctx context.Context) error {
-	_, err := j.js.Stream(ctx, j.cfg.Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = j.js.CreateStream(ctx, j.streamConfig())
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was first
-			err = nil
-		}
+	s, err := j.find(ctx)
+	if err == nil {
+		err = j.check(ctx, s.CachedInfo().Config)
 	}
 	if err != nil {
 		return fmt.Errorf("make the log %s: %w", j.cfg.Stream, err)
@@ -69,13 +68,57 @@ func (j *Journal) Create(ctx context.Context) error {
 	return j.begin(ctx)
 }
 
+// answerTimeout is how long to wait for an answer: while several nodes make a log
+// at once, and while it has no leader, not all of them are answered.
+const answerTimeout = 500 * time.Millisecond
+
+// find is the log, made if need be.
+func (j *Journal) find(ctx context.Context) (jetstream.Stream, error) {
+	for {
+		s, err := j.findOnce(ctx)
+		again := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, context.DeadlineExceeded)
+		if !again || ctx.Err() != nil {
+			return s, err
+		}
+	}
+}
+
+func (j *Journal) findOnce(ctx context.Context) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	s, err := j.js.Stream(ctx, j.cfg.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return j.js.CreateStream(ctx, j.streamConfig())
+	}
+	return s, err
+}
+
+// metaLogs is where a stream says how many logs its cluster has.
+const metaLogs = "fanfare-logs"
+
+// check compares the log that is there with what this node wants: nodes that
+// disagree about the number of logs would look for a channel in different ones.
+// Replicas may only become more.
+func (j *Journal) check(ctx context.Context, have jetstream.StreamConfig) error {
+	want := j.streamConfig()
+	if n := have.Metadata[metaLogs]; n != want.Metadata[metaLogs] {
+		return fmt.Errorf("the cluster was made with %s logs, this node is set to %d", n, j.cfg.Logs)
+	}
+	if have.Replicas >= want.Replicas {
+		return nil
+	}
+	have.Replicas = want.Replicas
+	_, err := j.js.UpdateStream(ctx, have)
+	return err
+}
+
 func (j *Journal) streamConfig() jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name: j.cfg.Stream, Subjects: []string{j.cfg.Subject}, Description: "log of Fanfare",
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxBytes: j.cfg.MaxBytes, MaxAge: j.cfg.MaxAge, Duplicates: min(duplicates, j.cfg.MaxAge),
 		Replicas: j.cfg.Replicas, Storage: jetstream.FileStorage, AllowDirect: true,
-		DenyDelete: true,
+		DenyDelete: true, Metadata: map[string]string{metaLogs: strconv.Itoa(j.cfg.Logs)},
 	}
 	if j.cfg.Memory {
 		c.Storage = jetstream.MemoryStorage
@@ -85,6 +128,8 @@ func (j *Journal) streamConfig() jetstream.StreamConfig {
 
 // begin appends the genesis, unless another node has.
 func (j *Journal) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	msg := &nats.Msg{Subject: j.cfg.Subject, Data: appendHead(nil, store.NewIncarnation(), "", 1), Header: nats.Header{
 		jetstream.ExpectedLastSeqHeader: []string{"0"},
 	}}
@@ -112,6 +157,8 @@ const replicaSilent = 3 * time.Second
 
 // Bounds asks the log's leader.
 func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	s, err := j.js.Stream(ctx, j.cfg.Stream)
 	if err != nil {
 		return Bounds{}, fmt.Errorf("ask for the log %s: %w", j.cfg.Stream, err)
@@ -134,6 +181,8 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 // Get asks the log's leader for one message, without its entries. It fails with
 // ErrNotFound.
 func (j *Journal) Get(ctx context.Context, seq uint64) (Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	resp, err := j.cfg.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+j.cfg.Stream, fmt.Appendf(nil, `{"seq":%d}`, seq))
 	if err != nil {
 		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
@@ -158,9 +207,9 @@ func (j *Journal) Get(ctx context.Context, seq uint64) (Message, error) {
 	return decode(seq, r.Message.Data)
 }
 
-// Delete removes the log with all it holds.
+// Delete removes the log with all it holds, if it is there.
 func (j *Journal) Delete(ctx context.Context) error {
-	if err := j.js.DeleteStream(ctx, j.cfg.Stream); err != nil {
+	if err := j.js.DeleteStream(ctx, j.cfg.Stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("delete the log %s: %w", j.cfg.Stream, err)
 	}
 	return nil

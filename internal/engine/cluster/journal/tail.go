@@ -30,15 +30,18 @@ var ErrTrimmed = errors.New("the log has dropped what was not applied yet")
 
 // Tail hands on what follows the message after, in order, some messages at a
 // time, until ctx ends. take may block. Tail fails with ErrTrimmed, with a
-// *store.VersionError, or with what take fails with.
+// *store.VersionError, with what take fails with, and where the log is gone.
 func (j *Journal) Tail(ctx context.Context, after uint64, take func([]Message) error) error {
 	t := &tail{Journal: j, next: after + 1, take: take}
+	j.caughtUp.Store(0)
 	for {
 		c, err := t.consume(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			err = t.drain(ctx, c)
 			c.close()
-		} else if ctx.Err() == nil {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+		case ctx.Err() == nil:
 			t.cfg.Logger.Debug("no consumer of the log, it is fetched", "log", j.cfg.Stream, "error", err)
 			err = t.fetch(ctx)
 		}
@@ -70,7 +73,7 @@ type consumer struct {
 
 // consume asks for a consumer from the next message on.
 func (t *tail) consume(ctx context.Context) (*consumer, error) {
-	inbox := t.cfg.Conn.NewRespInbox()
+	inbox := t.cfg.Conn.NewInbox()
 	sub, err := t.cfg.Conn.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("follow the log: %w", err)
@@ -110,7 +113,7 @@ func (t *tail) drain(ctx context.Context, c *consumer) error {
 		msg, err := c.sub.NextMsgWithContext(wait)
 		cancel()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // the beat was missed, or ctx has ended: Tail sees to both
 		}
 		for batch = batch[:0]; ; {
 			m, is, err := c.read(msg)
@@ -227,7 +230,7 @@ func (t *tail) hand(batch []Message) error {
 // fetch gets what a near replica has. Only ErrTrimmed and what take fails with
 // are errors.
 func (t *tail) fetch(ctx context.Context) error {
-	inbox := t.cfg.Conn.NewRespInbox()
+	inbox := t.cfg.Conn.NewInbox()
 	sub, err := t.cfg.Conn.SubscribeSync(inbox)
 	if err != nil {
 		return pause(ctx)
@@ -256,7 +259,7 @@ func pause(ctx context.Context) error {
 func (t *tail) fetchOnce(ctx context.Context, sub *nats.Subscription, inbox string) (n int, err error) {
 	ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, t.next, fetchMost, fetchBytes)
 	if err := t.cfg.Conn.PublishRequest("$JS.API.DIRECT.GET."+t.cfg.Stream, inbox, ask); err != nil {
-		return 0, nil
+		return 0, nil //nolint:nilerr // without a connection there is nothing to fetch
 	}
 	var batch []Message
 	for {

@@ -15,11 +15,11 @@ import (
 
 // Defaults and limits.
 const (
-	DefaultReadyTimeout = 30 * time.Second
 	// MaxPayload is the largest message between nodes, in bytes. An external
 	// NATS decides by itself, and log messages are cut to what it allows.
 	MaxPayload = 8 << 20
 
+	readyTimeout  = 30 * time.Second
 	pingEvery     = time.Second // between nodes: one that is frozen is missed after pingEvery × maxPingsOut
 	maxPingsOut   = 2
 	reconnectWait = 250 * time.Millisecond
@@ -81,16 +81,16 @@ func Start(cfg Config) (*Node, error) {
 		}
 		n.server = s
 	}
-	conn, err := n.connect()
+	conn, err := n.Connect()
 	if err != nil {
-		n.server.stop()
-		return nil, fmt.Errorf("connect to NATS: %w", err)
+		return nil, errors.Join(fmt.Errorf("connect to NATS: %w", err), n.server.stop())
 	}
 	n.conn = conn
 	return n, nil
 }
 
-func (n *Node) connect() (*nats.Conn, error) {
+// Connect makes another connection, which the caller closes.
+func (n *Node) Connect() (*nats.Conn, error) {
 	log := n.cfg.Logger
 	opts := []nats.Option{
 		nats.Name("fanfare " + n.cfg.Name),

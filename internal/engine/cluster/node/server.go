@@ -53,10 +53,14 @@ func startServer(cfg *Config) (*embedded, error) {
 		return nil, errors.Join(fmt.Errorf("configure the cluster's server: %w", err), lock.Close())
 	}
 	e := &embedded{Server: s, lock: lock, quorum: size/2 + 1}
-	s.SetLoggerV2(&logger{cfg.Logger}, false, false, false)
+	log := &logger{log: cfg.Logger}
+	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	if !s.ReadyForConnections(DefaultReadyTimeout) {
-		return nil, errors.Join(errors.New("the cluster's server does not start: see the log"), e.stop())
+	if fatal := log.fatal.Load(); fatal != nil {
+		return nil, errors.Join(fmt.Errorf("the cluster's server does not start: %s", *fatal), e.stop())
+	}
+	if !s.ReadyForConnections(readyTimeout) {
+		return nil, errors.Join(errors.New("the cluster's server does not start"), e.stop())
 	}
 	return e, nil
 }
@@ -73,6 +77,9 @@ func serverOptions(cfg *Config, size int) (*server.Options, error) {
 			return nil, errors.New("core nodes need an address to listen on")
 		}
 		return opts, nil
+	}
+	if len(cfg.Peers) == 0 {
+		return nil, errors.New("core nodes need the address of one of their peers at least")
 	}
 	if cfg.Secret == "" {
 		return nil, ErrNoSecret
@@ -160,13 +167,22 @@ func (e *embedded) stop() error {
 }
 
 // logger gives the server's words to slog.
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log   *slog.Logger
+	fatal atomic.Pointer[string] // the first thing that it cannot go on after
+}
 
 func (l *logger) Noticef(format string, v ...any) { l.log.Debug("nats", "text", text(format, v)) }
 func (l *logger) Warnf(format string, v ...any)   { l.log.Warn("nats", "text", text(format, v)) }
 func (l *logger) Errorf(format string, v ...any)  { l.log.Warn("nats", "text", text(format, v)) }
-func (l *logger) Fatalf(format string, v ...any)  { l.log.Error("nats", "text", text(format, v)) }
 func (l *logger) Debugf(string, ...any)           {}
 func (l *logger) Tracef(string, ...any)           {}
+
+// Fatalf would end the process in NATS' own program.
+func (l *logger) Fatalf(format string, v ...any) {
+	reason := text(format, v)
+	l.fatal.CompareAndSwap(nil, &reason)
+	l.log.Error("nats", "text", reason)
+}
 
 func text(format string, v []any) string { return strings.TrimSpace(fmt.Sprintf(format, v...)) }
