@@ -203,23 +203,37 @@ func (a *audit) cut(f *fault, i, j int) {
 	}
 }
 
-// cutOff leaves a node alone, which says so if it is for long.
+// lasting is a cut that a node has to notice; the pings of nodes take less.
+const lasting = 5 * time.Second
+
+// cutOff leaves a node alone. One that lasts goes on until the node has said that
+// it is not ready, and publications flow on the others.
 func (a *audit) cutOff(ctx context.Context, f *fault, r *row) error {
 	defer a.Heal()
 	i := f.order[0]
 	a.cut(f, i, f.order[1])
 	a.cut(f, i, f.order[2])
-	while, cancel := context.WithTimeout(ctx, f.hold)
-	defer cancel()
-	unready, err := trio.Await(while, "", func() (bool, string) {
-		ready, _ := a.Ready(while, i)
-		return !ready && while.Err() == nil, ""
-	})
-	if err == nil {
-		r.unready = unready
+	began := time.Now()
+	if f.hold >= lasting {
+		within, cancel := context.WithTimeout(ctx, settleTimeout)
+		defer cancel()
+		var err error
+		if r.unready, err = a.unready(within, i); err != nil {
+			return err
+		}
+		if _, err := trio.Await(within, "publications flow without the node that is cut off", a.pauses.flow()); err != nil {
+			return err
+		}
 	}
-	<-while.Done()
-	return context.Cause(ctx)
+	return pause(ctx, f.hold-time.Since(began))
+}
+
+// unready waits until a node says that it is not ready, and not only nothing.
+func (a *audit) unready(ctx context.Context, i int) (time.Duration, error) {
+	return trio.Await(ctx, trio.Name(i)+" says that it is not ready", func() (bool, string) {
+		answer, reason := a.Ready(ctx, i)
+		return answer == trio.NotReady, reason
+	})
 }
 
 func (a *audit) cutLink(ctx context.Context, f *fault, _ *row) error {
