@@ -18,6 +18,7 @@ import (
 var (
 	faults = flag.Int("faults", 4, "how often the cluster is disturbed")
 	seed   = flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
+	limits = flag.Bool("limits", true, "judge limits of connections, too")
 	only   = flag.String("only", "", "kinds of faults, with commas between; empty: all")
 )
 
@@ -33,7 +34,7 @@ func TestFaults(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*faults+1)*perFault)
 	defer cancel()
 	result, err := run(ctx, config{
-		bin: bin, dir: t.TempDir(), faults: *faults, seed: *seed, only: kindsOf(*only), progress: func(line string) { t.Log(line) },
+		bin: bin, dir: t.TempDir(), faults: *faults, seed: *seed, only: kindsOf(*only), limits: *limits, progress: func(line string) { t.Log(line) },
 	})
 	if err != nil {
 		t.Fatal(err)

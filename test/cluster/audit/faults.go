@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -33,14 +35,16 @@ var kinds = []kind{
 	{"kill", 200 * time.Millisecond, 3 * time.Second, first, (*audit).kill},
 	{"kill twice", 50 * time.Millisecond, 2 * time.Second, first, (*audit).killTwice},
 	{"kill in turn", 50 * time.Millisecond, time.Second, first, (*audit).killInTurn},
-	{"freeze", time.Second, 8 * time.Second, first, (*audit).freeze},
+	{"lose index", 0, 2 * time.Second, first, (*audit).loseIndex},
+	{"freeze", time.Second, 8 * time.Second, first, (*audit).freezeOne},
+	{"freeze two", time.Second, 8 * time.Second, func(f *fault) string { return "all but " + first(f) }, (*audit).freezeOthers},
 	{"stop", 0, 2 * time.Second, first, (*audit).stop},
 	{"cut off", time.Second, 10 * time.Second, firstCut, (*audit).cutOff},
 	{"cut link", time.Second, 8 * time.Second, pairCut, (*audit).cutLink},
 	{"one way", time.Second, 8 * time.Second, pair, (*audit).oneWay},
 	{"slow", 2 * time.Second, 6 * time.Second, firstSlow, (*audit).slow},
 	{"kill all", 0, 2 * time.Second, func(*fault) string { return "" }, (*audit).killAll},
-	{"minority", 3 * time.Second, 6 * time.Second, func(f *fault) string { return "only " + trio.Name(f.order[0]) + " is left" }, (*audit).leaveOne},
+	{"minority", 3 * time.Second, 6 * time.Second, func(f *fault) string { return "only " + first(f) + " is left" }, (*audit).leaveOne},
 	{"full", 3 * time.Second, 6 * time.Second, func(*fault) string { return trio.Name(fullNode) }, (*audit).full},
 }
 
@@ -110,6 +114,9 @@ func (a *audit) deadFor(ctx context.Context, hold time.Duration, r *row, nodes .
 	if r.presence, err = a.presence(ctx); err != nil {
 		return err
 	}
+	if err := a.limit(ctx, r, began); err != nil {
+		return err
+	}
 	if err := pause(ctx, hold-time.Since(began)); err != nil {
 		return err
 	}
@@ -120,6 +127,27 @@ func (a *audit) presence(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	return a.residents.right(ctx)
+}
+
+// limit notes how long after the death of a node its connections are none of the
+// user's any more.
+func (a *audit) limit(ctx context.Context, r *row, death time.Time) error {
+	if !a.limits {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for i := range trio.Size {
+		if a.Server(i) == nil {
+			continue
+		}
+		if _, err := a.residents.admits(ctx, i, true); err != nil {
+			return err
+		}
+		r.limit = time.Since(death)
+		return nil
+	}
+	return nil
 }
 
 // startAll ends a fault by starting the nodes that are down.
@@ -166,6 +194,27 @@ func (a *audit) killInTurn(ctx context.Context, f *fault, _ *row) error {
 	return nil
 }
 
+// loseIndex kills a node and takes from it what it had made of the logs: it has to
+// read them again, or to copy from another what they do not hold any more.
+func (a *audit) loseIndex(ctx context.Context, f *fault, r *row) error {
+	i := f.order[0]
+	a.Kill(i)
+	if err := os.RemoveAll(filepath.Join(a.Dir(i), "data", "index")); err != nil {
+		return err
+	}
+	return a.deadFor(ctx, f.hold, r, i)
+}
+
+// freezeOne stops a process where it is, as a machine does that swaps or is moved.
+func (a *audit) freezeOne(ctx context.Context, f *fault, _ *row) error {
+	return a.freeze(f.order[:1], func() error { return pause(ctx, f.hold) })
+}
+
+// freezeOthers leaves a node without a majority, though all connections last.
+func (a *audit) freezeOthers(ctx context.Context, f *fault, r *row) error {
+	return a.freeze(f.order[1:], func() error { return a.alone(ctx, f, r) })
+}
+
 func (a *audit) killAll(ctx context.Context, f *fault, r *row) error {
 	for _, i := range f.order {
 		a.Kill(i)
@@ -206,26 +255,39 @@ func (a *audit) cut(f *fault, i, j int) {
 // lasting is a cut that a node has to notice; the pings of nodes take less.
 const lasting = 5 * time.Second
 
-// cutOff leaves a node alone. One that lasts goes on until the node has said that
-// it is not ready, and publications flow on the others.
+// cutOff leaves a node alone; the others go on.
 func (a *audit) cutOff(ctx context.Context, f *fault, r *row) error {
 	defer a.Heal()
 	i := f.order[0]
 	a.cut(f, i, f.order[1])
 	a.cut(f, i, f.order[2])
+	return a.alone(ctx, f, r, a.flowing)
+}
+
+// alone lets a node be without the others. If that lasts it goes on until the node
+// has said that it is not ready, and what else there is to be seen.
+func (a *audit) alone(ctx context.Context, f *fault, r *row, see ...func(context.Context) error) error {
 	began := time.Now()
 	if f.hold >= lasting {
 		within, cancel := context.WithTimeout(ctx, settleTimeout)
 		defer cancel()
 		var err error
-		if r.unready, err = a.unready(within, i); err != nil {
+		if r.unready, err = a.unready(within, f.order[0]); err != nil {
 			return err
 		}
-		if _, err := trio.Await(within, "publications flow without the node that is cut off", a.pauses.flow()); err != nil {
-			return err
+		for _, look := range see {
+			if err := look(within); err != nil {
+				return err
+			}
 		}
 	}
 	return pause(ctx, f.hold-time.Since(began))
+}
+
+// flowing waits until publications are acknowledged on every channel.
+func (a *audit) flowing(ctx context.Context) error {
+	_, err := trio.Await(ctx, "publications flow on every channel", a.pauses.flow())
+	return err
 }
 
 // unready waits until a node says that it is not ready, and not only nothing.

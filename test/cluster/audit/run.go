@@ -19,6 +19,7 @@ type config struct {
 	seed     uint64
 	only     []string // names of kinds; nil: all
 	mount    bool
+	limits   bool // judge limits, too
 	progress func(line string)
 }
 
@@ -43,8 +44,9 @@ const (
 var ways = []crowd.Way{crowd.OverWebSocket, crowd.OverEvents, crowd.OverHTTPStream, crowd.OverPusher}
 
 const (
-	apiKey = "audit"
-	appKey = "audit-key"
+	apiKey    = "audit"
+	appKey    = "audit-key"
+	appSecret = "audit-secret"
 
 	presentChannel = "present-1"
 	fleetingPrefix = "fleeting-" // channels without history
@@ -55,11 +57,13 @@ const settings = `
 app:
   id: audit-id
   key: ` + appKey + `
-  secret: audit-secret
+  secret: ` + appSecret + `
 api:
   key: ` + apiKey + `
 client:
   allow_anonymous: true
+limits:
+  connections_per_user: 3
 store:
   reserve_size: 32MiB
 channel:
@@ -147,6 +151,9 @@ func run(ctx context.Context, cfg config) (*result, error) {
 		unmount, err = smallDisk(ctx, nodes.Dir(fullNode))
 	}
 	if err == nil {
+		err = a.mint(ctx)
+	}
+	if err == nil {
 		res.record, err = a.all(ctx, plan)
 	}
 	err = errors.Join(err, nodes.Close(), unmount())
@@ -213,21 +220,28 @@ func (a *audit) over(r *row) {
 }
 
 // settle waits until all nodes are up and ready, publications are acknowledged on
-// every channel, and presence is right on every node.
+// every channel, and presence and limits are right on every node.
 func (a *audit) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	if err := a.AwaitReady(ctx); err != nil {
 		return err
 	}
-	if _, err := trio.Await(ctx, "publications flow on every channel", a.pauses.flow()); err != nil {
+	if err := a.flowing(ctx); err != nil {
 		return err
 	}
 	if err := a.crowd.AwaitAcks(ctx, minAcks); err != nil {
 		return err
 	}
-	_, err := a.residents.right(ctx)
-	return err
+	if _, err := a.residents.right(ctx); err != nil || !a.limits {
+		return err
+	}
+	for i := range trio.Size {
+		if _, err := a.residents.admits(ctx, i, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ends are all nodes.
