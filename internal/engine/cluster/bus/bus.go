@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,10 +16,12 @@ import (
 type Bus struct {
 	// Static after New.
 	cfg      Config
+	begun    time.Time
 	subjects *subjects
 	streams  [Shards + 1]stream
 	out      *outbound
 	inbound  chan *nats.Msg
+	pulses   chan *nats.Msg // what says who is alive, and nothing else
 	queries  chan *query
 	attached chan struct{} // closed by Attach
 	stop     chan struct{} // closed by Close
@@ -28,7 +31,9 @@ type Bus struct {
 	// others are the nodes that are alive, this one not among them, sorted by id.
 	// The list is replaced, never changed.
 	others     atomic.Pointer[[]*peer]
-	maxPayload atomic.Int64 // bytes that NATS takes in one message
+	maxPayload atomic.Int64 // bytes that NATS takes in one message; 0: not known yet
+	stuck      atomic.Int64 // since when NATS is being given something, from begun on; 0: it is not
+	state      atomic.Int32 // nats.Status of the connection, at most a beat old
 	counts     shares
 	count      counters
 
@@ -53,8 +58,8 @@ func New(cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{
-		cfg: cfg, subjects: subjectsOf(cfg.Prefix), out: newOutbound(),
-		inbound: make(chan *nats.Msg, cfg.MaxInbound), queries: make(chan *query, MaxQueries),
+		cfg: cfg, begun: time.Now(), subjects: subjectsOf(cfg.Prefix), out: newOutbound(),
+		inbound: make(chan *nats.Msg, cfg.MaxInbound), pulses: make(chan *nats.Msg, MaxNodes), queries: make(chan *query, MaxQueries),
 		attached: make(chan struct{}), stop: make(chan struct{}),
 	}
 	for i := range b.streams {
@@ -63,10 +68,13 @@ func New(cfg Config) (*Bus, error) {
 	b.streams[everyone].sources = make(map[uint32]*source)
 	b.others.Store(&[]*peer{})
 	b.counts.init()
-	b.maxPayload.Store(cfg.Conn.MaxPayload())
+	b.look()
 	r := newReceiver(b)
-	for _, subject := range []string{b.subjects.streams[everyone], b.subjects.nodes + cfg.Node} {
-		sub, err := cfg.Conn.ChanSubscribe(subject, b.inbound)
+	for _, to := range []struct {
+		subject string
+		queue   chan *nats.Msg
+	}{{b.subjects.streams[everyone], b.inbound}, {b.subjects.nodes + cfg.Node, b.inbound}, {b.subjects.alive, b.pulses}} {
+		sub, err := cfg.Conn.ChanSubscribe(to.subject, to.queue)
 		if err != nil {
 			r.unsubscribe()
 			return nil, fmt.Errorf("bus: subscribe: %w", err)
@@ -84,16 +92,23 @@ func (b *Bus) Attach(f engine.Follower) {
 	close(b.attached)
 }
 
-// Status says whether other nodes can be reached.
+// stuckFor is after how many beats in which NATS took nothing Status says so.
+const stuckFor = 4
+
+// Status says whether other nodes can be reached, as of a beat ago.
 func (b *Bus) Status() engine.Status {
-	if s := b.cfg.Conn.Status(); s != nats.CONNECTED {
+	if since := b.stuck.Load(); since != 0 && time.Since(b.begun)-time.Duration(since) > stuckFor*b.cfg.Beat {
+		return engine.Status{Reason: "NATS takes nothing"}
+	}
+	if s := nats.Status(b.state.Load()); s != nats.CONNECTED {
 		return engine.Status{Reason: "not connected to NATS: " + s.String()}
 	}
 	return engine.Status{Ready: true}
 }
 
 // Close tells the others that this node leaves, sends what is queued, answers what
-// is in flight with ErrClosed, and returns when every goroutine is gone.
+// is in flight with ErrClosed, and returns when every goroutine is gone. It waits
+// for NATS as long as the connection's FlusherTimeout lets it.
 func (b *Bus) Close() error {
 	b.closing.mu.Lock()
 	if b.closing.closed {
@@ -125,28 +140,43 @@ func (b *Bus) leave() { b.closing.mu.RUnlock() }
 // alone reports whether there is nobody to tell.
 func (b *Bus) alone() bool { return len(*b.others.Load()) == 0 }
 
-// send gives NATS what is queued, in order.
+// send gives NATS what is queued, in order. Nobody else gives it anything, or asks
+// it what takes its lock: it may hold that for as long as it waits for the network.
 func (b *Bus) send() {
 	var batch []sending
 	for open := true; open; {
 		batch, open = b.out.take(batch)
+		b.look()
 		for i := range batch {
-			s := &batch[i]
-			switch {
-			case s.do != nil:
-				s.do()
-			case b.cfg.Conn.Publish(s.subject, s.data) != nil:
-				b.count.unsent.Add(1) // missed by its number
-			default:
-				b.count.sent.Add(1)
+			b.stuck.Store(int64(time.Since(b.begun)))
+			if urgent := b.out.urgent.Swap(nil); urgent != nil {
+				b.give(urgent.subject, urgent.data)
 			}
-			if s.after != nil {
-				s.after()
+			s := &batch[i]
+			if s.do != nil {
+				s.do()
+			} else {
+				b.give(s.subject, s.data)
 			}
 		}
+		b.stuck.Store(0)
 	}
 	// What was sent last is the farewell; where NATS is away there is nobody to hear it.
 	_ = b.cfg.Conn.FlushTimeout(b.cfg.FollowWait)
+}
+
+// look notes what the connection is like, for those who must not wait for its lock.
+func (b *Bus) look() {
+	b.state.Store(int32(b.cfg.Conn.Status()))
+	b.maxPayload.Store(b.cfg.Conn.MaxPayload())
+}
+
+func (b *Bus) give(subject string, data []byte) {
+	if err := b.cfg.Conn.Publish(subject, data); err != nil {
+		b.count.unsent.Add(1) // missed by its number
+		return
+	}
+	b.count.sent.Add(1)
 }
 
 // message begins a message of this node.

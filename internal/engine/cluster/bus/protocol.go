@@ -20,6 +20,8 @@ import (
 //	PREFIX.s.N     stream N of 0 … Shards-1: publication, join, leave
 //	PREFIX.all     stream everyone: beat, ask, query, control, counts
 //	PREFIX.n.NODE  for one node: state, shares, answer, ask, control
+//	PREFIX.alive   beats without numbers, past all queues: neither what waits to be
+//	               sent nor what waits to be looked at makes a node look dead
 //
 // A node takes interest in a stream by subscribing and then asking all others for
 // their part of it. Who is asked sends state: the sessions it has in that stream,
@@ -29,11 +31,11 @@ import (
 // line with what else happens on the stream, it is merged when it comes.
 //
 // A beat every 500 ms says who is alive, and the number of what was last said in
-// each stream that was used lately. A receiver that has seen less, or a number
-// that does not follow the one before, has missed something: it counts the gap and
-// asks for the state again. A node that is not heard of for 2 s is dead: its
-// sessions leave. When it is heard of again it is as good as new, and is asked for
-// everything.
+// each stream that was used since the one before, and of some others in turn. A
+// receiver that has seen less, or a number that does not follow the one before, has
+// missed something: it counts the gap and asks for the state again. A node that is
+// not heard of for 2 s is dead: its sessions leave. When it is heard of again it is
+// as good as new, and is asked for everything.
 //
 // Every message is a version, its kind, the node that sent it, and then, where
 // numbers are unsigned varints and strings begin with their length:
@@ -43,7 +45,7 @@ import (
 //	state        stream number part last? n (app name notice session)…
 //	beat         name flags n (stream number)…          flags: 1 greets, to be answered with a beat; 2 leaves
 //	ask          n stream…
-//	query        id app name
+//	query        id app name brief?                     brief: sessions without conn_info and chan_info
 //	answer       id part last? n session…
 //	control      number op app user client n except… channel code reason info data expires recover? (epoch offset) node data
 //	counts       number n (key count)…                  what has changed
@@ -86,17 +88,21 @@ const (
 	beatLeaves             // there will be no more
 )
 
-// MaxNode is the longest id of a node in bytes.
-const MaxNode = 64
+// The longest id of a node, and the longest name of one, in bytes.
+const (
+	MaxNode = 64
+	MaxName = 255
+)
 
 // subjects are those of one PREFIX.
 type subjects struct {
 	streams [Shards + 1]string
 	nodes   string // and the node's id
+	alive   string
 }
 
 func subjectsOf(prefix string) *subjects {
-	s := &subjects{nodes: prefix + ".n."}
+	s := &subjects{nodes: prefix + ".n.", alive: prefix + ".alive"}
 	for i := range Shards {
 		s.streams[i] = prefix + ".s." + strconv.Itoa(i)
 	}

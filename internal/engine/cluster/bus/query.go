@@ -17,6 +17,7 @@ const MaxQueries = 1024
 // query is one question. It belongs to the receiver.
 type query struct {
 	ch       channel.ID
+	brief    bool // the sessions' info is not asked for
 	until    time.Time
 	done     func([]*engine.ClientInfo, error) // called with the stream's lock held
 	missing  map[uint32]*answer                // by peer.number: who has not answered
@@ -46,26 +47,34 @@ func (r *receiver) ask(q *query) {
 	r.lastQuery++
 	r.asked[r.lastQuery] = q
 	m := r.bus.message(kindQuery)
-	m.number, m.ch = r.lastQuery, q.ch
+	m.number, m.ch, m.brief = r.lastQuery, q.ch, q.brief
 	r.bus.out.put(sending{subject: r.bus.subjects.streams[everyone], data: m.append(nil)})
 }
 
 // answer sends the sessions that this node has on a channel.
-func (r *receiver) answer(p *peer, id uint64, ch channel.ID) {
-	st := r.bus.streamOf(ch)
+func (r *receiver) answer(p *peer, q *message) {
+	b := r.bus
+	st := b.streamOf(q.ch)
 	var sessions []*engine.ClientInfo
 	st.mu.Lock()
-	for m := range st.rosters[ch].All() {
-		if m.Node == 0 {
-			sessions = append(sessions, m.Info)
+	for m := range st.rosters[q.ch].All() {
+		switch {
+		case m.Node != 0:
+		case q.brief:
+			sessions = append(sessions, &engine.ClientInfo{User: m.Info.User, Client: m.Info.Client})
+		default:
+			sessions = append(sessions, b.shown(m.Info))
 		}
 	}
 	st.mu.Unlock()
-	inParts(sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
-		m := r.bus.message(kindAnswer)
-		m.number, m.part, m.sessions, m.last = id, part, sessions, last
-		r.bus.out.put(sending{subject: r.bus.subjects.nodes + p.id, data: m.append(nil)})
-	})
+	id, subject := q.number, b.subjects.nodes+p.id
+	b.out.put(sending{do: func() {
+		inParts(b.partSize(), sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
+			m := b.message(kindAnswer)
+			m.number, m.part, m.sessions, m.last = id, part, sessions, last
+			b.give(subject, m.append(nil))
+		})
+	}})
 }
 
 // answered takes a part of an answer. One that misses a part stays incomplete,
@@ -116,8 +125,31 @@ func (r *receiver) conclude(q *query, err error) {
 	q.done(q.sessions, err)
 }
 
-// maxPart is about how many bytes of a list go into one message.
+// maxPart is about how many bytes of a list go into one message where NATS takes
+// twice as many.
 const maxPart = 128 << 10
+
+// MaxSessionInfo is how many bytes other nodes are told of a session where NATS
+// takes four times as many. They see a larger one without its info.
+const MaxSessionInfo = maxPart / 2
+
+// partSize is maxPart, or what NATS allows.
+func (b *Bus) partSize() int {
+	if most := int(b.maxPayload.Load()); most > 0 {
+		return min(maxPart, most/2)
+	}
+	return maxPart
+}
+
+// shown is what other nodes are told of a session: one that does not fit into a
+// message would keep all others in its stream from being told.
+func (b *Bus) shown(i *engine.ClientInfo) *engine.ClientInfo {
+	if sizeOfSession(i) <= b.partSize()/2 {
+		return i
+	}
+	b.count.unshared.Add(1)
+	return &engine.ClientInfo{User: i.User, Client: i.Client}
+}
 
 func sizeOfSession(i *engine.ClientInfo) int {
 	return 8 + len(i.User) + len(i.Client) + len(i.ConnInfo) + len(i.ChanInfo)
@@ -129,11 +161,11 @@ func sizeOfPresent(p present) int {
 
 func sizeOfCount(c count) int { return 8 + len(c.key) }
 
-// inParts calls send with a list in parts of about maxPart bytes, at least once.
-func inParts[T any](list []T, size func(T) int, send func(part int, list []T, last bool)) {
+// inParts calls send with a list in parts of about most bytes, at least once.
+func inParts[T any](most int, list []T, size func(T) int, send func(part int, list []T, last bool)) {
 	for part := 0; ; part++ {
 		n, bytes := 0, 0
-		for n < len(list) && (n == 0 || bytes < maxPart) {
+		for n < len(list) && (n == 0 || bytes < most) {
 			bytes += size(list[n])
 			n++
 		}
