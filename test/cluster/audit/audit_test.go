@@ -31,17 +31,18 @@ func TestFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	record := filepath.Join(os.TempDir(), "fanfare-cluster-audit.json")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*faults+1)*perFault)
 	defer cancel()
 	result, err := run(ctx, config{
-		bin: bin, dir: t.TempDir(), faults: *faults, seed: *seed, only: kindsOf(*only), limits: *limits, progress: func(line string) { t.Log(line) },
+		bin: bin, dir: t.TempDir(), recordFile: record, faults: *faults, seed: *seed, only: kindsOf(*only), limits: *limits, progress: func(line string) { t.Log(line) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", result.table())
 	t.Attr("summary", result.summary())
-	if err := crowd.Judge(result.record, filepath.Join(os.TempDir(), "fanfare-cluster-audit.json")); err != nil {
+	if err := crowd.Judge(result.record, record); err != nil {
 		t.Error(err)
 	}
 	for _, ch := range result.record.Channels {

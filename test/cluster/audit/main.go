@@ -30,7 +30,7 @@ func main() {
 			fmt.Println("no fault")
 		}
 	} else {
-		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount, limits: *limits}, *record)
+		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount, limits: *limits, recordFile: *record})
 	}
 	stop()
 	if err != nil {
@@ -49,7 +49,7 @@ func kindsOf(list string) []string {
 // perFault bounds what one fault may take, with all that comes of it.
 const perFault = 2 * time.Minute
 
-func program(ctx context.Context, cfg config, record string) error {
+func program(ctx context.Context, cfg config) error {
 	dir, err := os.MkdirTemp("", "fanfare-cluster-audit-")
 	if err != nil {
 		return err
@@ -69,5 +69,5 @@ func program(ctx context.Context, cfg config, record string) error {
 	if err != nil {
 		return err
 	}
-	return crowd.Judge(result.record, record)
+	return crowd.Judge(result.record, cfg.recordFile)
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/fanfare-push/fanfare/test/audit/check"
@@ -20,6 +23,9 @@ type config struct {
 	only     []string // names of kinds; nil: all
 	mount    bool
 	limits   bool // judge limits, too
+	// recordFile is where the record of a failed run is kept, and what the nodes
+	// have said beside it.
+	recordFile string
 	progress func(line string)
 }
 
@@ -206,7 +212,7 @@ func (a *audit) disturb(ctx context.Context, plan []fault) error {
 		a.rows = append(a.rows, r)
 		a.progress(r.String())
 		if err != nil {
-			return fmt.Errorf("fault %d, %s: %w%s", n+1, f.String(), err, a.words())
+			return fmt.Errorf("fault %d, %s: %w%s", n+1, f.String(), err, a.words(context.WithoutCancel(ctx)))
 		}
 	}
 	return nil
@@ -252,22 +258,33 @@ func (a *audit) ends(context.Context) (addrs []string, err error) {
 	return addrs, nil
 }
 
-// wordsOf bounds what is shown of each node's log.
-const wordsOf = 3000
-
-// words are the last that each node has said.
-func (a *audit) words() (text string) {
+// words keeps what each node has said beside the record, and gives the last of it.
+// A node that does not answer any more is made to say what it is at.
+func (a *audit) words(ctx context.Context) (text string) {
 	for i := range trio.Size {
 		srv := a.Server(i)
 		if srv == nil {
 			text += "\n" + trio.Name(i) + " is down"
 			continue
 		}
+		if answer, _ := a.Ready(ctx, i); answer == trio.NoAnswer {
+			_ = srv.Signal(syscall.SIGQUIT) // Go's way to ask for the stacks of all goroutines
+			within, cancel := context.WithTimeout(ctx, callTimeout)
+			_, _ = srv.Wait(within)
+			cancel()
+		}
+		file := filepath.Join(filepath.Dir(a.recordFile), trio.Name(i)+".log")
+		if err := os.WriteFile(file, []byte(srv.Output()), 0o600); err != nil {
+			file = err.Error()
+		}
 		out := srv.Output()
-		text += "\n" + trio.Name(i) + ":\n" + out[max(0, len(out)-wordsOf):]
+		text += fmt.Sprintf("\n%s, the whole in %s:\n%s", trio.Name(i), file, out[max(0, len(out)-wordsOf):])
 	}
 	return text
 }
+
+// wordsOf bounds what is shown of each node's log.
+const wordsOf = 1500
 
 // pause waits for d or the end of ctx.
 func pause(ctx context.Context, d time.Duration) error {
