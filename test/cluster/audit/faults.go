@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -86,11 +87,17 @@ func planOf(cfg config) ([]fault, error) {
 			return nil, fmt.Errorf("kinds of faults are %s", strings.Join(names, ", "))
 		}
 	}
+	if cfg.namespaces {
+		deck = slices.DeleteFunc(deck, func(k kind) bool { return k.name == "slow" }) // no delays there
+	}
+	if len(deck) == 0 {
+		return nil, errors.New("no kind of fault is left")
+	}
 	var plan []fault
 	for len(plan) < cfg.faults {
 		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, k := range deck[:min(len(deck), cfg.faults-len(plan))] {
-			f := fault{kind: k, hold: k.min + time.Duration(random.Int64N(int64(k.max-k.min))), delay: 5*time.Millisecond + time.Duration(random.Int64N(int64(maxDelay))).Truncate(time.Millisecond), reset: random.IntN(2) == 0}
+			f := fault{kind: k, hold: k.min + time.Duration(random.Int64N(int64(k.max-k.min))), delay: 5*time.Millisecond + time.Duration(random.Int64N(int64(maxDelay))).Truncate(time.Millisecond), reset: random.IntN(2) == 0 && !cfg.namespaces}
 			copy(f.order[:], random.Perm(trio.Size))
 			plan = append(plan, f)
 		}
@@ -244,25 +251,26 @@ func (a *audit) stop(ctx context.Context, f *fault, r *row) error {
 }
 
 // cut cuts both directions between two nodes.
-func (a *audit) cut(f *fault, i, j int) {
-	a.Set(i, j, link.State{Cut: true})
-	a.Set(j, i, link.State{Cut: true})
+func (a *audit) cut(f *fault, i, j int) error {
+	err := errors.Join(a.Set(i, j, link.State{Cut: true}), a.Set(j, i, link.State{Cut: true}))
 	if f.reset {
-		a.Reset(i, j)
+		err = errors.Join(err, a.Reset(i, j))
 	}
+	return err
 }
-
-// lasting is a cut that a node has to notice; the pings of nodes take less.
-const lasting = 5 * time.Second
 
 // cutOff leaves a node alone; the others go on.
 func (a *audit) cutOff(ctx context.Context, f *fault, r *row) error {
-	defer a.Heal()
 	i := f.order[0]
-	a.cut(f, i, f.order[1])
-	a.cut(f, i, f.order[2])
-	return a.alone(ctx, f, r, a.flowing)
+	err := errors.Join(a.cut(f, i, f.order[1]), a.cut(f, i, f.order[2]))
+	if err == nil {
+		err = a.alone(ctx, f, r, a.flowing)
+	}
+	return errors.Join(err, a.Heal())
 }
+
+// lasting is a time alone that a node has to notice; the pings of nodes take less.
+const lasting = 5 * time.Second
 
 // alone lets a node be without the others. If that lasts it goes on until the node
 // has said that it is not ready, and what else there is to be seen.
@@ -299,26 +307,23 @@ func (a *audit) unready(ctx context.Context, i int) (time.Duration, error) {
 }
 
 func (a *audit) cutLink(ctx context.Context, f *fault, _ *row) error {
-	defer a.Heal()
-	a.cut(f, f.order[0], f.order[1])
-	return pause(ctx, f.hold)
+	err := a.cut(f, f.order[0], f.order[1])
+	return errors.Join(err, pause(ctx, f.hold), a.Heal())
 }
 
 // oneWay loses all that the first says to the second.
 func (a *audit) oneWay(ctx context.Context, f *fault, _ *row) error {
-	defer a.Heal()
-	a.Set(f.order[0], f.order[1], link.State{Cut: true})
-	return pause(ctx, f.hold)
+	err := a.Set(f.order[0], f.order[1], link.State{Cut: true})
+	return errors.Join(err, pause(ctx, f.hold), a.Heal())
 }
 
 // slow delays what a node hears and says.
 func (a *audit) slow(ctx context.Context, f *fault, _ *row) error {
-	defer a.Heal()
+	var errs []error
 	for _, j := range f.order[1:] {
-		a.Set(f.order[0], j, link.State{Delay: f.delay})
-		a.Set(j, f.order[0], link.State{Delay: f.delay})
+		errs = append(errs, a.Set(f.order[0], j, link.State{Delay: f.delay}), a.Set(j, f.order[0], link.State{Delay: f.delay}))
 	}
-	return pause(ctx, f.hold)
+	return errors.Join(append(errs, pause(ctx, f.hold), a.Heal())...)
 }
 
 // leaveOne kills two of three.

@@ -20,6 +20,7 @@ func main() {
 	only := flag.String("only", "", "kinds of faults, with commas between; empty: all")
 	mount := flag.Bool("mount", false, "give one node a small filesystem of its own, to fill it; needs root and Linux")
 	limits := flag.Bool("limits", true, "judge limits of connections, too")
+	namespaces := flag.Bool("namespaces", false, "put nodes into network namespaces, where cuts lose packets; needs root and Linux")
 	record := flag.String("record", "cluster-audit.json", "where the record of a failed run is kept")
 	old := flag.String("check", "", "check this record and run nothing")
 	flag.Parse()
@@ -30,7 +31,7 @@ func main() {
 			fmt.Println("no fault")
 		}
 	} else {
-		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount, limits: *limits, recordFile: *record})
+		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount, limits: *limits, namespaces: *namespaces, recordFile: *record})
 	}
 	stop()
 	if err != nil {

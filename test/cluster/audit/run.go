@@ -23,10 +23,12 @@ type config struct {
 	only     []string // names of kinds; nil: all
 	mount    bool
 	limits   bool // judge limits, too
+	// namespaces puts the nodes into network namespaces: cuts lose packets.
+	namespaces bool
 	// recordFile is where the record of a failed run is kept, and what the nodes
 	// have said beside it.
 	recordFile string
-	progress func(line string)
+	progress   func(line string)
 }
 
 // loads: channels that publishers on all nodes write to, one with large
@@ -141,7 +143,7 @@ func run(ctx context.Context, cfg config) (*result, error) {
 		return nil, err
 	}
 	cfg.progress(fmt.Sprintf("audit: %d faults, seed %d", cfg.faults, cfg.seed))
-	nodes, err := trio.New(ctx, trio.Config{Bin: cfg.bin, Dir: cfg.dir, Settings: settings, APIKey: apiKey, LogSize: logSize})
+	nodes, err := trio.New(ctx, trio.Config{Bin: cfg.bin, Dir: cfg.dir, Settings: settings, APIKey: apiKey, LogSize: logSize, Namespaces: cfg.namespaces})
 	if err != nil {
 		return nil, err
 	}
