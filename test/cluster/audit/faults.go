@@ -70,7 +70,10 @@ func (f *fault) String() string {
 	return fmt.Sprintf("%s %s, %.1f s", f.name, f.says(f), f.hold.Seconds())
 }
 
-const maxDelay = 60 * time.Millisecond
+const (
+	minDelay = 5 * time.Millisecond
+	maxDelay = 65 * time.Millisecond
+)
 
 // planOf draws the faults. Kinds come in rounds: each once in every round, in an
 // order of chance.
@@ -97,7 +100,12 @@ func planOf(cfg config) ([]fault, error) {
 	for len(plan) < cfg.faults {
 		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, k := range deck[:min(len(deck), cfg.faults-len(plan))] {
-			f := fault{kind: k, hold: k.min + time.Duration(random.Int64N(int64(k.max-k.min))), delay: 5*time.Millisecond + time.Duration(random.Int64N(int64(maxDelay))).Truncate(time.Millisecond), reset: random.IntN(2) == 0 && !cfg.namespaces}
+			f := fault{
+				kind:  k,
+				hold:  k.min + time.Duration(random.Int64N(int64(k.max-k.min))),
+				delay: minDelay + time.Duration(random.Int64N(int64(maxDelay-minDelay))).Truncate(time.Millisecond),
+				reset: random.IntN(2) == 0 && !cfg.namespaces, // lost packets reset nothing
+			}
 			copy(f.order[:], random.Perm(trio.Size))
 			plan = append(plan, f)
 		}
