@@ -41,6 +41,6 @@ Start here:
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	cmd.AddCommand(serveCommand(), publishCommand(), subscribeCommand(), tokenCommand(), configCommand(), appCommand(), keyCommand(), namespaceCommand(), adminCommand(), doctorCommand(), benchCommand(), versionCommand())
+	cmd.AddCommand(serveCommand(), publishCommand(), subscribeCommand(), tokenCommand(), configCommand(), appCommand(), keyCommand(), namespaceCommand(), adminCommand(), doctorCommand(), clusterCommand(), drainCommand(), benchCommand(), versionCommand())
 	return cmd
 }

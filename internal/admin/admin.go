@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
@@ -26,6 +28,9 @@ type Config struct {
 	Client  func(*http.Request) netip.Prefix
 	Version string
 	App     string // whose channels are listed; "": channel.DefaultApp
+	Cluster string // that the node is one of; "": it is alone
+	// Overview is how all nodes of it are, with which Cluster comes.
+	Overview func(context.Context) (engine.Overview, error)
 	// Refused is told of every request that was refused, to be counted and audited;
 	// nil: nobody. It may wait for a disk, but not for a client.
 	Refused func(*http.Request, Refusal)
@@ -46,17 +51,18 @@ const (
 
 // Handler serves the page; mount it at "/".
 type Handler struct {
-	cfg      Config
-	hub      hub.API
-	log      *slog.Logger
-	key      key
-	mux      *http.ServeMux
-	watchers chan struct{} // as many tokens as there are watchers
-	listing  chan struct{} // its one token is held while channels are listed
-	snapshot snapshot
-	sessions *sessions
-	attempts *attempts
-	checking chan struct{} // its one token is held while a password is checked
+	cfg       Config
+	hub       hub.API
+	log       *slog.Logger
+	key       key
+	mux       *http.ServeMux
+	watchers  chan struct{} // as many tokens as there are watchers
+	listing   chan struct{} // its one token is held while channels are listed
+	surveying chan struct{} // and this one while other nodes are asked
+	snapshot  snapshot
+	sessions  *sessions
+	attempts  *attempts
+	checking  chan struct{} // its one token is held while a password is checked
 }
 
 // defaultSessionTTL is a working day, and a little more.
@@ -80,7 +86,7 @@ func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	a := &Handler{
 		cfg: cfg, hub: h, log: log, key: newKey(cfg.APIKey),
 		mux: http.NewServeMux(), watchers: make(chan struct{}, MaxWatchers),
-		listing: make(chan struct{}, 1), checking: make(chan struct{}, 1),
+		listing: make(chan struct{}, 1), surveying: make(chan struct{}, 1), checking: make(chan struct{}, 1),
 		sessions: newSessions(cfg.SessionTTL), attempts: newAttempts(log),
 	}
 	a.routes()
@@ -97,6 +103,7 @@ func (a *Handler) routes() {
 	a.mux.HandleFunc(logoutPath, a.guard(a.logout))
 	a.mux.HandleFunc("/admin/live", a.guard(a.live))
 	a.mux.HandleFunc("/admin/channels", a.guard(a.channels))
+	a.mux.HandleFunc("/admin/cluster", a.guard(a.cluster))
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusNotFound, "there is nothing here")
 	})

@@ -29,7 +29,8 @@ type status struct {
 	UID           string  `json:"uid"`
 	Name          string  `json:"name"`
 	Version       string  `json:"version"`
-	Uptime        float64 `json:"uptime"` // seconds
+	Cluster       string  `json:"cluster,omitempty"` // it is one of several nodes, see /admin/cluster
+	Uptime        float64 `json:"uptime"`            // seconds
 	Connections   int     `json:"connections"`
 	Users         int     `json:"users"`
 	Channels      int     `json:"channels"`
@@ -94,7 +95,7 @@ func (a *Handler) status(list rows) status {
 		version = info.Version
 	}
 	return status{
-		Time: time.Now().UnixMilli(), UID: info.UID, Name: info.Name, Version: version,
+		Time: time.Now().UnixMilli(), UID: info.UID, Name: info.Name, Version: version, Cluster: a.cfg.Cluster,
 		Uptime:      info.Uptime.Seconds(),
 		Connections: info.Clients, Users: info.Users, Channels: info.Channels, Subscriptions: info.Subs,
 		Published: info.Published, Delivered: info.Delivered,

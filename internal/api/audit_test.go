@@ -70,6 +70,9 @@ func TestActionsAreAudited(t *testing.T) {
 		{"channels", `{}`, nil},
 		{"info", `{}`, nil},
 		{"dead_letters", `{}`, nil},
+		{"cluster", `{}`, nil},
+		{"drain", `{}`, []string{`drain default ch="" user="" client="" detail=""`}},
+		{"drain", `{"rate":5}`, []string{`drain default ch="" user="" client="" detail="rate 5"`}},
 	}
 	seen := map[string]bool{"rpc": true} // none is defined
 	for _, c := range appCalls {         // see TestAppsAreAudited

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -232,6 +233,18 @@ func deadLetters(_ context.Context, limit int) ([]json.RawMessage, error) {
 	return []json.RawMessage{letter, letter}[:min(limit, 2)], nil
 }
 
+// fakeNode has three clients.
+type fakeNode struct{}
+
+func (fakeNode) Overview(context.Context) (engine.Overview, error) {
+	return engine.Overview{Cluster: "c", Nodes: []engine.NodeOverview{
+		{ID: "u1", Name: "n1", Self: true, Clients: 3, Ready: true, Logs: []engine.LogOverview{{Name: "disk-0", Leader: "n2", Last: 9, Applied: 8}}},
+		{ID: "u2", Name: "n2", Silent: true},
+	}}, nil
+}
+
+func (fakeNode) Drain(rate int) Drained { return Drained{Clients: 3, Rate: cmp.Or(rate, 500)} }
+
 func newFixture(limits Limits) *fixture {
 	f := &fixture{hub: &fakeHub{}}
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
@@ -252,7 +265,7 @@ func newFixture(limits Limits) *fixture {
 		}
 	}
 	f.apps = registry
-	f.handler = New(Config{Keys: registry, Apps: registry, Namespaces: namespaces, Limits: limits, Observer: f, DeadLetters: deadLetters}, f.hub, log)
+	f.handler = New(Config{Keys: registry, Apps: registry, Namespaces: namespaces, Limits: limits, Observer: f, DeadLetters: deadLetters, Node: fakeNode{}}, f.hub, log)
 	return f
 }
 

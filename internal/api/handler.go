@@ -33,6 +33,7 @@ type Config struct {
 	Observer   Observer      // nil: none
 	Allow      Allow         // nil: any number of requests
 	Auditor    audit.Auditor // nil: none
+	Node       Node          // that is called; nil: what asks it is refused
 
 	// DeadLetters reads the newest events that a backend was not told of, as JSON
 	// objects; nil: there are none.
@@ -60,6 +61,7 @@ type Handler struct {
 	log        *slog.Logger
 	observer   Observer
 	auditor    audit.Auditor // nil: none
+	node       Node          // nil: none is asked
 	dead       func(ctx context.Context, limit int) ([]json.RawMessage, error)
 	allow      Allow
 	methods    map[string]*method
@@ -69,7 +71,7 @@ type Handler struct {
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{keys: cfg.Keys, apps: cfg.Apps, namespaces: cfg.Namespaces, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, dead: cfg.DeadLetters, allow: cfg.Allow}
+	a := &Handler{keys: cfg.Keys, apps: cfg.Apps, namespaces: cfg.Namespaces, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, node: cfg.Node, dead: cfg.DeadLetters, allow: cfg.Allow}
 	if a.observer == nil {
 		a.observer = nobody{}
 	}

@@ -48,6 +48,7 @@ var scopes = map[string]tenant.Scope{
 	"keys": tenant.Admin, "key_create": tenant.Admin, "key_rotate": tenant.Admin, "key_revoke": tenant.Admin,
 	"namespaces": tenant.Admin, "namespace_set": tenant.Admin, "namespace_remove": tenant.Admin,
 	"app_create": tenant.Operator, "app_update": tenant.Operator, "app_remove": tenant.Operator,
+	"cluster": tenant.Operator, "drain": tenant.Operator,
 }
 
 // anyScope is that of what any key of the server API may call.
@@ -73,6 +74,9 @@ func (h *Handler) newMethods() map[string]*method {
 		"refresh":        newMethod(refreshFields()),
 		"rpc":            newMethod(rpcFields()),
 
+		"cluster": newMethod([]field[clusterRequest]{}),
+		"drain":   newMethod(drainFields()),
+
 		"apps":             newMethod([]field[appsRequest]{}),
 		"app_create":       newMethod(appSettingsFields(func(r *appCreateRequest) *appSettings { return &r.appSettings })),
 		"app_update":       newMethod(appSettingsFields(func(r *appUpdateRequest) *appSettings { return &r.appSettings })),
@@ -89,6 +93,8 @@ func (h *Handler) newMethods() map[string]*method {
 		m.scope = scopes[name]
 	}
 	methods["apps"].optional = true
+	methods["cluster"].optional = true
+	methods["drain"].optional = true
 	methods["keys"].optional = true
 	methods["namespaces"].optional = true
 	methods["channels"].optional = true

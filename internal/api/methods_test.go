@@ -103,6 +103,13 @@ func TestResults(t *testing.T) {
 			"info", "info", "", nil,
 			`{"nodes":[{"uid":"u","name":"n","version":"v","num_clients":1,"num_users":2,"num_channels":3,"num_subs":4,"uptime":5,"num_published":6,"num_delivered":7}]}`,
 		},
+		{
+			"cluster", "cluster", "", nil,
+			`{"cluster":"c","nodes":[{"uid":"u1","name":"n1","self":true,"num_clients":3,"ready":true,"logs":[{"name":"disk-0","leader":"n2","last":9,"applied":8}]},` +
+				`{"uid":"u2","name":"n2","num_clients":0,"ready":false,"silent":true}]}`,
+		},
+		{"drain", "drain", "", nil, `{"num_clients":3,"rate":500}`},
+		{"drain at a rate", "drain", `{"rate":7}`, nil, `{"num_clients":3,"rate":7}`},
 		{"batch", "batch", `{"commands":[{"publish":{"channel":"a:1","data":1}}]}`, one, `{"replies":[{"publish":{"offset":7,"epoch":"e"}}]}`},
 	}
 	called := map[string]bool{"rpc": true} // which never has a result

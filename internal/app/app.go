@@ -16,6 +16,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/auth/jwks"
 	"github.com/fanfare-push/fanfare/internal/certs"
 	"github.com/fanfare-push/fanfare/internal/config"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/survey"
 	"github.com/fanfare-push/fanfare/internal/hook"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -50,6 +51,9 @@ type App struct {
 	certs     []*certs.Files
 	acme      *certs.ACME // nil: certificates are in files, or there are none
 	proxies   *proxies.Proxies
+	survey    *survey.Survey // nil: the node is alone
+	troubles  troubles
+	draining  draining
 	password  func(string) bool  // of the page's login; nil: there is none
 	stop      context.CancelFunc // ends the streams of the page
 }
@@ -114,6 +118,10 @@ func (a *App) build(version string) (err error) {
 	if err := a.startWebhooks(); err != nil {
 		return err
 	}
+	a.bindCluster()
+	if err := a.openSurvey(); err != nil {
+		return err
+	}
 	routes, err := a.routes(version)
 	if err != nil {
 		return err
@@ -131,6 +139,7 @@ func (a *App) abandon() {
 	}
 	a.stopWebhooks(context.Background())
 	a.stopHooks()
+	a.closeSurvey()
 	if a.engine != nil {
 		_ = a.engine.Close()
 	}
@@ -154,8 +163,8 @@ func (a *App) InternalAddr() string {
 }
 
 // Run serves until ctx ends, then stops gracefully: no new connections, every
-// client is told to come back (3001), what was accepted is stored. It is called
-// once.
+// client is told to come back (3001), on one node of several at a rate, and what
+// was accepted is stored. It is called once.
 func (a *App) Run(ctx context.Context) error {
 	a.warn()
 	returning, cancel := context.WithCancel(ctx)
@@ -166,6 +175,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer func() { cancel(); <-fetching; background.Wait() }()
 	a.watchCerts(returning, &background)
 	background.Go(func() { a.followApps(returning) })
+	background.Go(func() { a.watchLogs(returning) })
 	entrances := a.entrances()
 	failed := make(chan error, len(entrances))
 	for _, e := range entrances {
@@ -177,10 +187,10 @@ func (a *App) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping", "timeout", a.cfg.ShutdownTimeout)
-		err := a.shutdown()
+		err := a.shutdown(true)
 		return errors.Join(err, served(failed, len(entrances)))
 	case err := <-failed:
-		err = errors.Join(fmt.Errorf("serve: %w", err), a.shutdown())
+		err = errors.Join(fmt.Errorf("serve: %w", err), a.shutdown(false))
 		return errors.Join(err, served(failed, len(entrances)-1))
 	}
 }
@@ -195,10 +205,15 @@ func served(failed <-chan error, n int) (all error) {
 	return all
 }
 
-// shutdown is the reverse of New: clients first, the store last.
-func (a *App) shutdown() error {
+// shutdown is the reverse of New: clients first, the store last. leave says that
+// there is time for clients to leave one after the other.
+func (a *App) shutdown(leave bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
 	defer cancel()
+	a.endDrain()
+	if leave {
+		a.leave(ctx)
+	}
 	a.closeDirect(ctx)
 	hubErr := a.hub.Shutdown(ctx)
 	a.stopHooks()
@@ -206,6 +221,7 @@ func (a *App) shutdown() error {
 	httpErr := a.shutdownHTTP(ctx)
 	transportErr := a.transport.Close(ctx)
 	a.stopWebhooks(ctx)
+	a.closeSurvey()
 	err := errors.Join(hubErr, httpErr, transportErr, a.engine.Close(), a.audit.Close())
 	a.log.Info("stopped")
 	return err
@@ -226,7 +242,7 @@ func (a *App) warn() {
 		a.log.Warn("a backend cannot tell the questions of its hooks from forged ones: set hooks.secret")
 	}
 	switch {
-	case a.cfg.API.Key == "" && a.apps.Callers():
+	case a.cfg.API.Key == "" && len(a.cfg.App.Keys)+len(a.cfg.Apps) > 0:
 		a.log.Warn("the lists and /metrics refuse everybody, and nobody can manage apps: set api.key")
 	case a.cfg.API.Key == "":
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/fanfare-push/fanfare/internal/certs"
-	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
@@ -186,7 +184,7 @@ func (a *App) clusterConfig(n *node.Node) cluster.Config {
 		replicas = externalReplicas
 	}
 	return cluster.Config{
-		Conn: n.Conn(), Node: a.uid, Label: a.nodeName(), Name: cmp.Or(c.Name, config.DefaultCluster),
+		Conn: n.Conn(), Node: a.uid, Label: a.nodeName(), Name: a.clusterName(),
 		Dir: filepath.Join(a.cfg.DataDir, indexDir), Logger: a.log, OnFatal: a.fatal, OnCommit: a.committed, OnDead: a.nodeDied,
 		Logs: c.Logs, Replicas: replicas, LogBytes: int64(c.LogSize), LogAge: c.LogAge, PublishWait: a.cfg.PublishWait,
 		CacheBytes:   int64(a.cfg.Store.CacheSize),

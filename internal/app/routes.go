@@ -48,7 +48,7 @@ func (a *App) serverAPI() *api.Handler {
 			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
 		},
 		Observer: calls{a.metrics}, DeadLetters: a.deadLetters(), Allow: a.requestLimit(),
-		Auditor: a.auditor(),
+		Auditor: a.auditor(), Node: operated{a},
 	}, a.hub, a.log)
 }
 
@@ -65,7 +65,12 @@ func (c calls) APIRequest(method string, status int, took time.Duration) {
 }
 
 func (a *App) page(version string) http.Handler {
+	cluster := ""
+	if a.engine.cluster != nil {
+		cluster = a.clusterName()
+	}
 	return admin.New(admin.Config{
+		Cluster: cluster, Overview: a.overview,
 		Dev: a.cfg.Dev, APIKey: string(a.cfg.API.Key), Version: version,
 		Password: a.password, SessionTTL: a.cfg.Admin.SessionTTL, Client: clientPrefix, Refused: a.refusedAdmin,
 	}, a.hub, a.log)
@@ -96,18 +101,10 @@ func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 // ready says whether the node can do its job: 503 while the store cannot be
-// written or the node is stopping.
+// written, the cluster is not joined, or the node is draining or stopping.
 func (a *App) ready(w http.ResponseWriter, _ *http.Request) {
-	if s := a.engine.Status(); !s.Ready {
-		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": s.Reason})
-		return
-	}
-	if !a.apps.Loaded() {
-		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": "the log of apps is not read yet"})
-		return
-	}
-	if a.hub.Draining() {
-		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": "stopping"})
+	if reason := a.unready(); reason != "" {
+		writeStatus(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": reason})
 		return
 	}
 	writeStatus(w, http.StatusOK, map[string]string{"status": "ready"})

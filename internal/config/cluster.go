@@ -48,7 +48,7 @@ func (c *Config) checkCluster(add func(ok bool, format string, args ...any)) {
 	k := &c.Cluster
 	embedded := len(k.NATS) == 0
 	if !k.On() {
-		add(k.Listen == "" && len(k.Peers) == 0 && k.Secret == "", "cluster.name: is needed by the other settings of cluster")
+		add(k.Listen == "" && len(k.Peers) == 0, "cluster.name: is needed by the other settings of cluster")
 		return
 	}
 	add(len(k.Name) <= 64 && isPathSegment(k.Name), "cluster.name: %q must be letters, digits, - and _, at most 64", k.Name)

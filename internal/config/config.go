@@ -13,6 +13,7 @@ type Config struct {
 	DataDir            string        `koanf:"data_dir"`                                // where history on disk is kept; made if it is not there
 	Dev                bool          `koanf:"dev"`                                     // everything allowed to everybody on this machine, see [dev mode](#dev-mode)
 	ShutdownTimeout    time.Duration `koanf:"shutdown_timeout" allow:"0s..1h"`         // how long a graceful stop waits for clients and requests
+	DrainRate          int           `koanf:"drain_rate" allow:"0..1000000"`           // clients in a second that a node releases to other nodes before it stops, or when it is drained; 0: none before it stops if it is alone, and otherwise as many as leave in half of `shutdown_timeout`, 500 at least
 	PublishWait        time.Duration `koanf:"publish_wait" allow:"1ms..1m"`            // how long a publication waits while too many are on their way; then it is refused with a temporary error
 	PublishQueueBytes  Size          `koanf:"publish_queue_bytes" allow:"64KiB..1TiB"` // what may be on its way, accepted but not yet stored or delivered
 	PublishMaxDataSize Size          `koanf:"publish_max_data_size" allow:"1B..64MiB"` // the data of one publication, from a client or a backend

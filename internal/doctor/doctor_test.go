@@ -62,6 +62,11 @@ func namespace(options string) string {
 }
 
 // hooks and webhook end with a line break, so that more can follow.
+// cluster is that of three nodes.
+func cluster(listen, peers, settings string) string {
+	return good + "cluster: {name: c, node: n1, secret: " + drawnThird + ", listen: '" + listen + "', peers: [" + peers + "]" + settings + "}\n"
+}
+
 func hooks(settings string) string { return good + "hooks: {" + settings + "}\n" }
 
 func webhook(settings string) string {
@@ -160,6 +165,27 @@ var cases = []struct {
 	{"internal_no_tls", good + "internal: {listen: ':8001', cert_file: c, key_file: k, client_ca_file: a}", nil, "", ""},
 	{"internal_no_tls", good + "internal: {listen: 10.0.0.5:8001, cert_file: c, key_file: k}", nil, "", ""},
 	{"internal_no_tls", good + "internal: {listen: 127.0.0.1:8001}", nil, "", ""},
+
+	{"cluster_no_tls", cluster("8.8.8.8:8020", "'8.8.4.4:8020', '9.9.9.9:8020'", ""), nil, Error, "cluster.listen"},
+	{"cluster_no_tls", cluster(":8020", "'b:8020', 'c:8020'", ""), nil, Warning, "cluster.listen"},
+	{"cluster_no_tls", cluster("10.0.0.1:8020", "'10.0.0.2:8020', '10.0.0.3:8020'", ""), nil, "", ""},
+	{"cluster_no_tls", cluster(":8020", "'b:8020', 'c:8020'", ", cert_file: c, key_file: k, ca_file: a"), nil, "", ""},
+	{"cluster_no_tls", good, nil, "", ""},
+
+	{"cluster_one_copy", cluster("a:8020", "'b:8020', 'c:8020'", ", replicas: 1"), nil, Warning, "cluster.replicas"},
+	{"cluster_one_copy", good + "cluster: {nats: ['nats://n:4222'], replicas: 1}", nil, Warning, "cluster.replicas"},
+	{"cluster_one_copy", cluster("a:8020", "'b:8020', 'c:8020'", ", replicas: 3"), nil, "", ""},
+	{"cluster_one_copy", good + "cluster: {name: c, replicas: 1}", nil, "", ""},
+
+	{"cluster_shared_machine", cluster("127.0.0.1:8020", "'localhost:8021', 'c:8020'", ""), nil, Warning, "cluster.peers"},
+	{"cluster_shared_machine", cluster(":8020", "'b:8020', 'b:8021'", ""), nil, Warning, "cluster.peers"},
+	{"cluster_shared_machine", cluster(":8020", "'b:8020', 'c:8020'", ""), nil, "", ""},
+
+	{"cluster_nats", good + "cluster: {nats: ['nats://n:4222']}", nil, Note, "cluster.nats"},
+	{"cluster_nats", cluster("a:8020", "'b:8020', 'c:8020'", ""), nil, "", ""},
+
+	{"secret_weak", good + "cluster: {name: c, secret: 'a-secret-for-a-cluster'}", nil, Error, "cluster.secret"},
+	{"secret_shared", good + "cluster: {name: c, secret: " + drawn + "}", nil, Error, "app.secret"},
 
 	{"hook_unsigned", hooks("connect_url: 'https://backend.example.org/'"), nil, Warning, "hooks.secret"},
 	{"hook_unsigned", hooks("connect_url: 'http://127.0.0.1:3000/', trusted_hosts: [127.0.0.1]"), nil, "", ""},

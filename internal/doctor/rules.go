@@ -35,6 +35,11 @@ var rules = []rule{
 	{name: "api_public", find: apiInPublic},
 	{name: "internal_no_tls", find: internalNoTLS},
 
+	{name: "cluster_no_tls", find: plainCluster},
+	{name: "cluster_one_copy", find: oneCopy},
+	{name: "cluster_shared_machine", find: sharedMachine},
+	{name: "cluster_nats", find: natsOfOthers},
+
 	{name: "hook_unsigned", find: unsignedHooks},
 	{name: "hook_plain", find: plainHooks},
 	{name: "hook_slow", find: slowHooks},

@@ -35,6 +35,7 @@ func secretsOf(c *config.Config) []secret {
 		{"tokens.previous_secret", c.Tokens.PreviousSecret},
 		{"api.key", c.API.Key},
 		{"hooks.secret", c.Hooks.Secret},
+		{"cluster.secret", c.Cluster.Secret},
 	}
 	return append(list, keysOfApps(c)...)
 }

@@ -148,7 +148,8 @@ type Hub struct {
 
 	next     atomic.Uint32 // for Any
 	open     atomic.Int64  // connections, those under way included
-	draining atomic.Bool
+	leaving  atomic.Bool   // no new connections
+	draining atomic.Bool   // nor anything else
 
 	mu        sync.Mutex
 	encodings []*Encoding
@@ -234,7 +235,7 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 func (h *Hub) pick(peer netip.Addr) (*Shard, error) {
 	open := h.open.Add(1)
 	switch {
-	case h.draining.Load():
+	case h.leaving.Load() || h.draining.Load():
 		h.release()
 		h.count.shutdown.Inc()
 		return nil, ErrShutdown

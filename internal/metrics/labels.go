@@ -211,7 +211,7 @@ func APIMethods() []string {
 		"publish", "broadcast", "batch", "subscribe", "unsubscribe", "disconnect", "presence",
 		"presence_stats", "history", "history_remove", "channels", "dead_letters", "info", "refresh", "rpc",
 		"apps", "app_create", "app_update", "app_remove", "keys", "key_create", "key_rotate", "key_revoke",
-		"namespaces", "namespace_set", "namespace_remove",
+		"namespaces", "namespace_set", "namespace_remove", "cluster", "drain",
 	}
 }
 

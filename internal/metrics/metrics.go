@@ -25,6 +25,7 @@ type Metrics struct {
 	Nodes
 
 	Apps *Apps
+	Logs *Logs // of a cluster
 
 	registry *prometheus.Registry
 	apiTimes map[string]Histogram
@@ -96,8 +97,8 @@ func New(version string) *Metrics {
 	m.newNodes(f)
 	build := f.add(prometheus.GaugeValue, "build_info", "Always 1; the labels tell what runs.", "version", "go_version")
 	build.gauge(version, runtime.Version()).Set(1)
-	m.Apps = newApps()
-	m.registry.MustRegister(f, m.Apps, collectors.NewGoCollector(),
+	m.Apps, m.Logs = newApps(), newLogs()
+	m.registry.MustRegister(f, m.Apps, m.Logs, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -3,6 +3,7 @@ package metrics
 // Nodes are the metrics of what nodes of a cluster say to each other besides the
 // log. On a single node all are 0.
 type Nodes struct {
+	Draining      *Gauge // 1: clients are released to other nodes
 	NodesAlive    *Gauge // this one included
 	NodeSent      *Counter
 	NodeReceived  *Counter
@@ -34,6 +35,7 @@ func allNodeLosses() []NodeLoss {
 }
 
 func (m *Metrics) newNodes(f *families) {
+	m.Draining = f.gauge("draining", "1 while the node releases its clients to others, or has.")
 	m.NodesAlive = f.gauge("nodes", "Nodes that are alive, this one included; 0: it is alone by its settings.")
 	m.NodeSent = f.counter("node_messages_sent_total", "Messages to other nodes besides the log.")
 	m.NodeReceived = f.counter("node_messages_received_total", "Messages from other nodes besides the log.")

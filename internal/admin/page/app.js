@@ -884,11 +884,61 @@ function server(state) {
   return was
 }
 
+// Nodes shows how the nodes of a cluster are, if the node is one of several.
+class Nodes {
+  static EVERY = 3000 // milliseconds between two questions
+
+  #asked = 0
+  #asking = false
+
+  // take is told of each snapshot, and asks for the nodes now and then.
+  async take({ cluster }) {
+    $('nodes').hidden = !cluster
+    if (!cluster || this.#asking || Date.now() - this.#asked < Nodes.EVERY) return
+    this.#asking = true
+    try {
+      const answer = await ask('/admin/cluster')
+      if (answer.ok) this.#show(await answer.json())
+    } catch {
+      // the feed tells of a server that does not answer
+    } finally {
+      this.#asked = Date.now()
+      this.#asking = false
+    }
+  }
+
+  #show({ cluster, nodes }) {
+    say('cluster', cluster)
+    say('nodes', count(nodes.filter((n) => n.ready).length) + ' of ' + count(nodes.length) + ' ready')
+    $('nodes-rows').replaceChildren(...nodes.map((n) => Nodes.#row(n)))
+  }
+
+  static #row(n) {
+    const logs = n.logs ?? []
+    const leads = logs.filter((l) => l.leader === n.name).map((l) => l.name)
+    const behind = logs.reduce((sum, l) => sum + Math.max(l.last - l.applied, 0), 0)
+    const worst = logs.filter((l) => l.last_error).sort((a, b) => b.last_error_time - a.last_error_time)[0]
+    const known = Boolean(n.uid) && !n.silent
+    const state = n.silent ? 'does not answer' : n.ready ? 'ready' : n.reason || 'not ready'
+    const cells = [
+      make('td', '', make('b', '', n.name), n.self ? ' (this one)' : ''),
+      make('td', n.ready ? 'state' : 'state bad', state),
+      make('td', '', n.version ?? '–'),
+      make('td', '', known ? duration(n.uptime ?? 0) : '–'),
+      make('td', 'number', known ? count(n.num_clients) : '–'),
+      make('td', '', leads.join(', ') || '–'),
+      make('td', 'number', known ? count(behind) : '–'),
+      make('td', '', worst ? `${clock(worst.last_error_time)} ${worst.name}: ${worst.last_error}` : '–'),
+    ]
+    return make('tr', '', ...cells)
+  }
+}
+
 function showBoard() {
   if (document.body.dataset.view === 'board') return
   document.body.dataset.view = 'board'
   $('sign-out').hidden = dev
-  board ??= { numbers: new Numbers(), console: new Console() }
+  board ??= { numbers: new Numbers(), console: new Console(), nodes: new Nodes() }
   board.console.open()
   let uid = ''
   feed = new Feed({
@@ -903,6 +953,7 @@ function showBoard() {
       say('uptime', duration(now.uptime))
       board.numbers.take(now)
       board.console.channels.take(now)
+      board.nodes.take(now)
     },
     down: () => {
       if (server('down') === 'live') board.console.note('bad', '✕', 'The server does not answer.')

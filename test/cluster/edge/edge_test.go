@@ -1,4 +1,3 @@
-// Package edge has an edge node join three core nodes, come and go.
 package edge
 
 import (

@@ -37,6 +37,7 @@ type Journal struct {
 	cfg Config
 	js  jetstream.JetStream
 
+	absent   atomic.Pointer[[]string]
 	caughtUp atomic.Int64 // when the tail last held all that its server had; Unix nanoseconds
 }
 
@@ -167,12 +168,15 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 	b := Bounds{First: info.State.FirstSeq, Last: info.State.LastSeq, Quorum: true}
 	if c := info.Cluster; c != nil && len(c.Replicas) > 0 {
 		b.Leader = c.Leader
-		here := 1
+		here, absent := 1, []string(nil)
 		for _, r := range c.Replicas {
 			if !r.Offline && r.Active < replicaSilent {
 				here++
+			} else {
+				absent = append(absent, r.Name)
 			}
 		}
+		j.absent.Store(&absent)
 		b.Quorum = here > (len(c.Replicas)+1)/2
 	}
 	return b, nil
