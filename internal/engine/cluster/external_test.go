@@ -318,7 +318,7 @@ func TestCutOff(t *testing.T) {
 			select {
 			case got := <-send(c.engines[2], named(9), r, "refused", ""):
 				return errors.Is(got.err, engine.ErrBusy)
-			case <-time.After(time.Second):
+			case <-time.After(5 * time.Second): // it was sent before it was clear that nobody takes it
 				return false
 			}
 		})
