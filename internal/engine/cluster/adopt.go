@@ -29,7 +29,7 @@ var (
 func readable(a *store.Adoption) error {
 	isJSON := func(b []byte) bool { return len(b) == 0 || json.Valid(b) }
 	for _, p := range a.Pubs {
-		if !p.Binary && !isJSON(p.Data) || p.Info != nil && !(isJSON(p.Info.ConnInfo) && isJSON(p.Info.ChanInfo)) {
+		if !p.Binary && !isJSON(p.Data) || p.Info != nil && (!isJSON(p.Info.ConnInfo) || !isJSON(p.Info.ChanInfo)) {
 			return fmt.Errorf("publication %d holds no JSON", p.Offset)
 		}
 	}
