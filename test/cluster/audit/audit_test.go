@@ -38,7 +38,7 @@ func TestPartitionsOfNamespaces(t *testing.T) {
 	audited(t, config{faults: partitions, seed: *seed, only: []string{"cut off", "cut link", "one way"}, namespaces: true})
 }
 
-const partitions = 2
+const partitions = 1
 
 func audited(t *testing.T, cfg config) {
 	t.Helper()
