@@ -33,8 +33,8 @@ func TestFaults(t *testing.T) {
 }
 
 // The same where the network between nodes loses packets, and connections know
-// nothing of it.
-func TestPartitionsOfNamespaces(t *testing.T) {
+// nothing of it; where the machine does not allow that, by proxies.
+func TestPartitions(t *testing.T) {
 	audited(t, config{faults: partitions, seed: *seed, only: []string{"cut off", "cut link", "one way"}, namespaces: true})
 }
 
@@ -52,7 +52,9 @@ func audited(t *testing.T, cfg config) {
 	cfg.progress = func(line string) { t.Log(line) }
 	result, err := run(ctx, cfg)
 	if errors.Is(err, trio.ErrNamespaces) {
-		t.Skip(err)
+		t.Logf("proxies in their place: %v", err)
+		cfg.namespaces = false
+		result, err = run(ctx, cfg)
 	}
 	if err != nil {
 		t.Fatal(err)
