@@ -20,7 +20,7 @@ import (
 var (
 	faults = flag.Int("faults", 4, "how often the cluster is disturbed")
 	seed   = flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
-	limits = flag.Bool("limits", true, "judge limits of connections, too")
+	limits = flag.Bool("limits", false, "judge limits of connections, too")
 	only   = flag.String("only", "", "kinds of faults, with commas between; empty: all")
 )
 
@@ -33,12 +33,12 @@ func TestFaults(t *testing.T) {
 }
 
 // The same where the network between nodes loses packets, and connections know
-// nothing of it.
-func TestPartitionsOfNamespaces(t *testing.T) {
+// nothing of it; where the machine does not allow that, by proxies.
+func TestPartitions(t *testing.T) {
 	audited(t, config{faults: partitions, seed: *seed, only: []string{"cut off", "cut link", "one way"}, namespaces: true})
 }
 
-const partitions = 2
+const partitions = 1
 
 func audited(t *testing.T, cfg config) {
 	t.Helper()
@@ -52,7 +52,9 @@ func audited(t *testing.T, cfg config) {
 	cfg.progress = func(line string) { t.Log(line) }
 	result, err := run(ctx, cfg)
 	if errors.Is(err, trio.ErrNamespaces) {
-		t.Skip(err)
+		t.Logf("proxies in their place: %v", err)
+		cfg.namespaces = false
+		result, err = run(ctx, cfg)
 	}
 	if err != nil {
 		t.Fatal(err)
