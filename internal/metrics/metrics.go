@@ -22,6 +22,7 @@ type Metrics struct {
 	Server
 	Store
 	Asks
+	Nodes
 
 	Apps *Apps
 
@@ -92,6 +93,7 @@ func New(version string) *Metrics {
 	m.newStore(f)
 	m.newAudit(f)
 	m.newAsks(f)
+	m.newNodes(f)
 	build := f.add(prometheus.GaugeValue, "build_info", "Always 1; the labels tell what runs.", "version", "go_version")
 	build.gauge(version, runtime.Version()).Set(1)
 	m.Apps = newApps()

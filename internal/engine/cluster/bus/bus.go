@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -28,7 +29,9 @@ type Bus struct {
 	// others are the nodes that are alive, this one not among them, sorted by id.
 	// The list is replaced, never changed.
 	others     atomic.Pointer[[]*peer]
-	maxPayload atomic.Int64 // bytes that NATS takes in one message
+	maxPayload atomic.Int64 // bytes that NATS takes in one message; 0: not known yet
+	stuck      atomic.Int64 // Unix nanoseconds since when NATS is being given something; 0: it is not
+	state      atomic.Int32 // nats.Status of the connection, at most a beat old
 	counts     shares
 	count      counters
 
@@ -63,7 +66,7 @@ func New(cfg Config) (*Bus, error) {
 	b.streams[everyone].sources = make(map[uint32]*source)
 	b.others.Store(&[]*peer{})
 	b.counts.init()
-	b.maxPayload.Store(cfg.Conn.MaxPayload())
+	b.look()
 	r := newReceiver(b)
 	for _, subject := range []string{b.subjects.streams[everyone], b.subjects.nodes + cfg.Node} {
 		sub, err := cfg.Conn.ChanSubscribe(subject, b.inbound)
@@ -84,16 +87,23 @@ func (b *Bus) Attach(f engine.Follower) {
 	close(b.attached)
 }
 
-// Status says whether other nodes can be reached.
+// stuckFor is after how many beats in which NATS took nothing Status says so.
+const stuckFor = 4
+
+// Status says whether other nodes can be reached, as of a beat ago.
 func (b *Bus) Status() engine.Status {
-	if s := b.cfg.Conn.Status(); s != nats.CONNECTED {
+	if since := b.stuck.Load(); since != 0 && time.Since(time.Unix(0, since)) > stuckFor*b.cfg.Beat {
+		return engine.Status{Reason: "NATS takes nothing"}
+	}
+	if s := nats.Status(b.state.Load()); s != nats.CONNECTED {
 		return engine.Status{Reason: "not connected to NATS: " + s.String()}
 	}
 	return engine.Status{Ready: true}
 }
 
 // Close tells the others that this node leaves, sends what is queued, answers what
-// is in flight with ErrClosed, and returns when every goroutine is gone.
+// is in flight with ErrClosed, and returns when every goroutine is gone. It waits
+// for NATS as long as the connection's FlusherTimeout lets it.
 func (b *Bus) Close() error {
 	b.closing.mu.Lock()
 	if b.closing.closed {
@@ -125,28 +135,43 @@ func (b *Bus) leave() { b.closing.mu.RUnlock() }
 // alone reports whether there is nobody to tell.
 func (b *Bus) alone() bool { return len(*b.others.Load()) == 0 }
 
-// send gives NATS what is queued, in order.
+// send gives NATS what is queued, in order. Nobody else gives it anything, or asks
+// it what takes its lock: it may hold that for as long as it waits for the network.
 func (b *Bus) send() {
 	var batch []sending
 	for open := true; open; {
 		batch, open = b.out.take(batch)
+		b.look()
 		for i := range batch {
-			s := &batch[i]
-			switch {
-			case s.do != nil:
-				s.do()
-			case b.cfg.Conn.Publish(s.subject, s.data) != nil:
-				b.count.unsent.Add(1) // missed by its number
-			default:
-				b.count.sent.Add(1)
+			b.stuck.Store(time.Now().UnixNano())
+			if urgent := b.out.urgent.Swap(nil); urgent != nil {
+				b.give(urgent.subject, urgent.data)
 			}
-			if s.after != nil {
-				s.after()
+			s := &batch[i]
+			if s.do != nil {
+				s.do()
+			} else {
+				b.give(s.subject, s.data)
 			}
 		}
+		b.stuck.Store(0)
 	}
 	// What was sent last is the farewell; where NATS is away there is nobody to hear it.
 	_ = b.cfg.Conn.FlushTimeout(b.cfg.FollowWait)
+}
+
+// look notes what the connection is like, for those who must not wait for its lock.
+func (b *Bus) look() {
+	b.state.Store(int32(b.cfg.Conn.Status()))
+	b.maxPayload.Store(b.cfg.Conn.MaxPayload())
+}
+
+func (b *Bus) give(subject string, data []byte) {
+	if err := b.cfg.Conn.Publish(subject, data); err != nil {
+		b.count.unsent.Add(1) // missed by its number
+		return
+	}
+	b.count.sent.Add(1)
 }
 
 // message begins a message of this node.

@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -338,7 +339,7 @@ func TestCountsAreBounded(t *testing.T) {
 	s.init()
 	s.take(1, []count{{"a", 2}, {"b", 1}})
 	s.take(2, []count{{"a", 3}})
-	s.replace(1, []count{{"a", 1}})
+	s.merge(1, []count{{"a", 1}}, true)
 	if s.others["a"] != 4 || s.others["b"] != 0 || len(s.others) != 1 {
 		t.Errorf("%v", s.others)
 	}
@@ -398,9 +399,7 @@ func TestClosed(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	a.die()
-	if st := a.Status(); st.Ready || st.Reason == "" {
-		t.Errorf("without a connection: %+v", st)
-	}
+	eventually(t, "it says that it has no connection", func() bool { st := a.Status(); return !st.Ready && st.Reason != "" })
 	_ = a.Close()
 	_ = a.Close()
 	a.Follow(room)
@@ -449,7 +448,7 @@ func TestCloseAnswers(t *testing.T) {
 func TestConfig(t *testing.T) {
 	c := connect(t, servers(t, 1)[0])
 	for name, cfg := range map[string]Config{
-		"no connection": {Node: "n"}, "no node": {Conn: c}, "a subject": {Conn: c, Node: "a.b"}, "bad prefix": {Conn: c, Node: "n", Prefix: "a b"},
+		"no connection": {Node: "n"}, "no node": {Conn: c}, "a subject": {Conn: c, Node: "a.b"}, "a long name": {Conn: c, Node: "n", Name: strings.Repeat("n", MaxName+1)}, "bad prefix": {Conn: c, Node: "n", Prefix: "a b"},
 	} {
 		if b, err := New(cfg); err == nil {
 			t.Errorf("%s is no error", name)
@@ -487,3 +486,59 @@ func TestOutboundIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A view that is not complete is waited for, until the node that it lacks answers
+// or is dead.
+func TestMembersWaitForTheWholeView(t *testing.T) {
+	for _, ends := range []string{"answers", "dies"} {
+		t.Run(ends, func(t *testing.T) {
+			nodes := cluster(t, 2, servers(t, 1), func(int) Config { return Config{FollowWait: time.Millisecond} })
+			a, b := nodes[0], nodes[1]
+			a.Join(room, session("u", "1"), both)
+			other := channel.ID{App: "default", Name: "other"}
+			a.Follow(other)
+			a.ear.gate.Lock()
+			release := sync.OnceFunc(a.ear.gate.Unlock)
+			defer release()
+			b.publish(t, other, "stop")
+			b.Follow(room)
+			views := make(chan view, 2)
+			for _, ch := range []channel.ID{room, {App: "default", Name: "nowhere"}} { // with interest and without
+				go func() { views <- b.sees(ch) }()
+			}
+			eventually(t, "both wait", func() bool {
+				st := b.streamOf(room)
+				st.mu.Lock()
+				defer st.mu.Unlock()
+				return len(st.waiting) == 1
+			})
+			if ends == "answers" {
+				release()
+			}
+			seen := map[view]bool{<-views: true, <-views: true}
+			want := view{clients: "1", stats: engine.PresenceStats{Clients: 1, Users: 1}}
+			if ends == "dies" {
+				want = view{}
+			}
+			if !seen[want] || !seen[view{}] {
+				t.Errorf("seen %v", seen)
+			}
+		})
+	}
+}
+
+// What a publication costs besides its delivery.
+func TestPublishAllocates(t *testing.T) {
+	srv := servers(t, 1)
+	b := start(t, srv[0], Config{Node: "one"}, deaf{})
+	acquainted(t, []*Bus{b, start(t, srv[0], Config{Node: "other"}, deaf{})})
+	pub := &engine.Publication{Time: 1, Data: []byte(`{"a":1}`)}
+	done := func(error) {}
+	if n := testing.AllocsPerRun(1000, func() { b.Publish(room, pub, done) }); n > 3 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
+type deaf struct{ engine.Follower }
+
+func (deaf) Publication(channel.ID, string, *engine.Publication) {}

@@ -14,12 +14,14 @@ import (
 // Node.
 type Config struct {
 	// Conn stays the caller's, who closes it after the Bus. It is best made with
-	// nats.NoEcho: what a node says itself it does not listen to.
+	// nats.NoEcho, since what a node says itself it does not listen to, and a
+	// nats.FlusherTimeout of about Dead. Its ReconnectBufSize is how many bytes wait
+	// for NATS to come back.
 	Conn *nats.Conn
 	// Node is the id of this process among all there ever were, of at most MaxNode
 	// characters of [A-Za-z0-9_-]: a boot id.
 	Node   string
-	Name   string // for people; "": Node
+	Name   string // for people, at most MaxName bytes; "": Node
 	Prefix string // of subjects; "": DefaultPrefix
 	Logger *slog.Logger
 	// OnDead is told, on one goroutine, of a node that was not heard of for Dead,
@@ -34,7 +36,7 @@ type Config struct {
 	// unfollowed.
 	Linger time.Duration
 	// FollowWait is how long Follow waits at most for other nodes. One that does not
-	// answer within it is not waited for again until it is heard of.
+	// answer within it is not waited for again until it has.
 	FollowWait time.Duration
 	// QueryWait is how long Members and Stats wait at most for other nodes. Unlike
 	// FollowWait it is longer than Dead, so that whoever is alive is in the answer.
@@ -63,6 +65,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("bus: node id %q is not 1 to %d characters of letters, digits, - and _", c.Node, MaxNode)
 	}
 	c.Name = cmp.Or(c.Name, c.Node)
+	if len(c.Name) > MaxName {
+		return c, fmt.Errorf("bus: the node's name has %d bytes, at most %d are allowed", len(c.Name), MaxName)
+	}
 	c.Prefix = cmp.Or(c.Prefix, DefaultPrefix)
 	c.Beat = cmp.Or(c.Beat, DefaultBeat)
 	c.Dead = cmp.Or(c.Dead, DefaultDead)

@@ -13,6 +13,7 @@ type Counters struct {
 	QueueFull uint64 // publications and controls refused, since too much waits to be sent
 	Unshared  uint64 // joins, leaves and counts that others were not told, for the same reason
 	Malformed uint64 // messages that could not be read
+	Strangers uint64 // messages of nodes beyond MaxNodes
 	Synced    uint64 // states taken from other nodes
 	Deaths    uint64 // nodes that were declared dead
 	Unreached uint64 // follows that did not wait for every node
@@ -26,7 +27,7 @@ type Counters struct {
 }
 
 type counters struct {
-	sent, received, missed, late, dropped, unsent, queueFull, unshared, malformed, synced, deaths, unreached atomic.Uint64
+	sent, received, missed, late, dropped, unsent, queueFull, unshared, malformed, strangers, synced, deaths, unreached atomic.Uint64
 
 	streams atomic.Int64
 }
@@ -37,7 +38,7 @@ func (b *Bus) Counters() Counters {
 	s := Counters{
 		Sent: c.sent.Load(), Received: c.received.Load(), Missed: c.missed.Load(), Late: c.late.Load(),
 		Dropped: c.dropped.Load(), Unsent: c.unsent.Load(), QueueFull: c.queueFull.Load(), Unshared: c.unshared.Load(),
-		Malformed: c.malformed.Load(), Synced: c.synced.Load(), Deaths: c.deaths.Load(), Unreached: c.unreached.Load(),
+		Malformed: c.malformed.Load(), Strangers: c.strangers.Load(), Synced: c.synced.Load(), Deaths: c.deaths.Load(), Unreached: c.unreached.Load(),
 		Others: len(*b.others.Load()), Streams: int(c.streams.Load()), Inbound: len(b.inbound), SharedKeys: b.counts.keys(),
 	}
 	s.QueueMessages, s.QueueBytes = b.out.size()

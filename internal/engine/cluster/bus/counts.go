@@ -102,9 +102,11 @@ func (s *shares) take(node uint32, list []count) {
 	}
 }
 
-// replace sets all that a node has.
-func (s *shares) replace(node uint32, list []count) {
-	s.forget(node)
+// merge takes a part of all that a node has, which replaces what was known.
+func (s *shares) merge(node uint32, list []count, first bool) {
+	if first {
+		s.forget(node)
+	}
 	s.take(node, list)
 }
 

@@ -1,9 +1,10 @@
 package bus
 
 import (
+	"bytes"
 	"time"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
 // hear looks at one message.
@@ -32,13 +33,13 @@ func (r *receiver) hear(data []byte) {
 	case kindState, kindShares:
 		r.stated(p, m)
 	case kindBeat:
-		r.beats(p, m)
+		r.hearBeat(p, m)
 	case kindAsk:
 		for _, s := range m.streams {
 			r.state(p, &b.streams[s])
 		}
 	case kindQuery:
-		r.answer(p, m.number, m.ch)
+		r.answer(p, m)
 	case kindAnswer:
 		r.answered(p, m)
 	}
@@ -61,7 +62,7 @@ func (r *receiver) happened(p *peer, m *message) {
 	switch {
 	case m.kind == kindPublication:
 		b.follower.Publication(ch, "", m.pub)
-	case !src.synced: // it is part of the state that is to come
+	case !src.synced && m.present.notice&engine.Track != 0: // it is part of the state that is to come
 	case m.kind == kindJoin:
 		b.joinLocked(st, m.present, p.number, false)
 	default:
@@ -131,8 +132,8 @@ func (r *receiver) forEveryone(p *peer, m *message, do func(*source)) bool {
 	return true
 }
 
-// beats takes a beat.
-func (r *receiver) beats(p *peer, m *message) {
+// hearBeat looks at a beat.
+func (r *receiver) hearBeat(p *peer, m *message) {
 	b := r.bus
 	if m.name != *p.name.Load() && len(m.name) > 0 {
 		p.name.Store(&m.name)
@@ -156,7 +157,9 @@ func (r *receiver) beats(p *peer, m *message) {
 	}
 }
 
-// state sends a node this one's part of a stream, unless it is on its way.
+// state sends a node this one's part of a stream, unless it is on its way. What it
+// holds is settled here, in line with what is said; it is written by the sender,
+// since it may be large.
 func (r *receiver) state(p *peer, st *stream) {
 	b := r.bus
 	st.mu.Lock()
@@ -165,31 +168,40 @@ func (r *receiver) state(p *peer, st *stream) {
 		return
 	}
 	st.owed[p.number] = true
-	put := func(m *message, part int, last bool) {
-		m.stream, m.number, m.part, m.last = st.index, st.number, part, last
-		s := sending{subject: b.subjects.nodes + p.id, data: m.append(nil)}
-		if last {
-			s.after = func() {
-				st.mu.Lock()
-				defer st.mu.Unlock()
-				delete(st.owed, p.number)
-			}
-		}
-		b.out.put(s)
+	number, subject := st.number, b.subjects.nodes+p.id
+	give := func(m *message, part int, last bool) {
+		m.stream, m.number, m.part, m.last = st.index, number, part, last
+		b.give(subject, m.append(nil))
 	}
+	write := b.stateWriter(st, give)
+	b.out.put(sending{do: func() {
+		st.mu.Lock()
+		delete(st.owed, p.number)
+		st.mu.Unlock()
+		write()
+	}})
+}
+
+// stateWriter takes what a state holds now, to be written later.
+func (b *Bus) stateWriter(st *stream, give func(m *message, part int, last bool)) (write func()) {
 	if st.index == everyone {
-		inParts(b.counts.all(), sizeOfCount, func(part int, list []count, last bool) {
-			m := b.message(kindShares)
-			m.counts = list
-			put(m, part, last)
-		})
-		return
+		all := b.counts.all()
+		return func() {
+			inParts(all, sizeOfCount, func(part int, list []count, last bool) {
+				m := b.message(kindShares)
+				m.counts = list
+				give(m, part, last)
+			})
+		}
 	}
-	inParts(st.ofLocked(0), sizeOfPresent, func(part int, list []present, last bool) {
-		m := b.message(kindState)
-		m.state = list
-		put(m, part, last)
-	})
+	own := st.ofLocked(0)
+	return func() {
+		inParts(own, sizeOfPresent, func(part int, list []present, last bool) {
+			m := b.message(kindState)
+			m.state = list
+			give(m, part, last)
+		})
+	}
 }
 
 // stated takes a part of a state.
@@ -214,35 +226,37 @@ func (r *receiver) stated(p *peer, m *message) {
 		}
 	}
 	src.part++
-	src.state, src.counts = append(src.state, m.state...), append(src.counts, m.counts...)
+	if m.kind == kindShares {
+		b.counts.merge(p.number, m.counts, m.part == 0)
+	} else {
+		b.mergeLocked(st, src, m)
+	}
+	if m.last {
+		src.part, src.here = 0, nil
+		p.mute.Store(false)
+		b.count.synced.Add(1)
+		st.syncedLocked(src, m.number)
+	}
+}
+
+// mergeLocked takes a part of the sessions of a node in; with the last one those
+// that are in no part leave. Who has come is told before who has left, so that a
+// user who has another session now does not seem to have been away.
+func (b *Bus) mergeLocked(st *stream, src *source, m *message) {
+	if src.here == nil {
+		src.here = make(map[place]struct{}, len(m.state))
+	}
+	for _, s := range m.state {
+		src.here[s.place()] = struct{}{}
+		// The message would stay for as long as one of the many sessions in it does.
+		s.info.ConnInfo, s.info.ChanInfo = bytes.Clone(s.info.ConnInfo), bytes.Clone(s.info.ChanInfo)
+		b.joinLocked(st, s, src.peer.number, src.quiet)
+	}
 	if !m.last {
 		return
 	}
-	if m.kind == kindShares {
-		b.counts.replace(p.number, src.counts)
-	} else {
-		b.mergeLocked(st, src)
-	}
-	src.part, src.state, src.counts = 0, nil, nil
-	b.count.synced.Add(1)
-	st.syncedLocked(src, m.number)
-}
-
-// mergeLocked makes the sessions of a node those of its state. Who has come is told
-// before who has left, so that a user who has another session now does not seem to
-// have been away.
-func (b *Bus) mergeLocked(st *stream, src *source) {
-	type place struct {
-		ch     channel.ID
-		client string
-	}
-	here := make(map[place]struct{}, len(src.state))
-	for _, s := range src.state {
-		here[place{s.ch, s.info.Client}] = struct{}{}
-		b.joinLocked(st, s, src.peer.number, src.quiet)
-	}
 	for _, s := range st.ofLocked(src.peer.number) {
-		if _, still := here[place{s.ch, s.info.Client}]; !still {
+		if _, still := src.here[s.place()]; !still {
 			b.leaveLocked(st, s, src.peer.number)
 		}
 	}

@@ -7,13 +7,12 @@ import (
 )
 
 // Follow implements engine.Interest. It waits for other nodes when the stream of
-// the channel is not listened to yet, which it seldom is: at most FollowWait, once
-// for a node that does not answer.
+// the channel was not listened to, which is seldom: at most FollowWait, once for a
+// node that does not answer.
 func (b *Bus) Follow(ch channel.ID) {
 	if !b.enter() {
 		return
 	}
-	defer b.leave()
 	st := b.streamOf(ch)
 	st.mu.Lock()
 	if st.countLocked(ch, 1) {
@@ -24,6 +23,7 @@ func (b *Bus) Follow(ch channel.ID) {
 	}
 	moved := st.awaitLocked()
 	st.mu.Unlock()
+	b.leave()
 	if moved == nil {
 		return
 	}

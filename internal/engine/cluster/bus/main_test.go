@@ -30,6 +30,12 @@ const both = engine.Track | engine.Announce
 // servers starts NATS servers that form a cluster. The end of the test stops them.
 func servers(tb testing.TB, n int) []*natsserver.Server {
 	tb.Helper()
+	return routed(tb, n, func(address string) string { return address })
+}
+
+// routed is servers whose routes to the first go where through says.
+func routed(tb testing.TB, n int, through func(address string) string) []*natsserver.Server {
+	tb.Helper()
 	var list []*natsserver.Server
 	var first string
 	for i := range n {
@@ -55,18 +61,24 @@ func servers(tb testing.TB, n int) []*natsserver.Server {
 			tb.Fatal("a NATS server does not start")
 		}
 		if first == "" && n > 1 {
-			first = "nats://" + s.ClusterAddr().String()
+			first = "nats://" + through(s.ClusterAddr().String())
 		}
 		list = append(list, s)
 	}
 	return list
 }
 
-// connect connects in the process to a server.
-func connect(tb testing.TB, s *natsserver.Server) *nats.Conn {
+// connect connects in the process to a server, or as options say.
+func connect(tb testing.TB, s *natsserver.Server, options ...nats.Option) *nats.Conn {
 	tb.Helper()
-	c, err := nats.Connect("", nats.InProcessServer(s), nats.NoEcho(), nats.NoReconnect(),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // what is dropped is what tests look at
+	url := "" // in the process
+	if len(options) == 0 {
+		options = []nats.Option{nats.InProcessServer(s), nats.NoReconnect()}
+	} else {
+		url = s.ClientURL()
+	}
+	c, err := nats.Connect(url, append(options, nats.NoEcho(),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...) // what is dropped is what tests look at
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -81,10 +93,13 @@ type node struct {
 	ear *listener
 }
 
-// start starts a node that tells f, on a server. The end of the test closes it.
+// start starts a node that tells f, on a server unless it has a connection. The end
+// of the test closes it.
 func start(tb testing.TB, s *natsserver.Server, cfg Config, f engine.Follower) *Bus {
 	tb.Helper()
-	cfg.Conn = connect(tb, s)
+	if cfg.Conn == nil {
+		cfg.Conn = connect(tb, s)
+	}
 	if cfg.FollowWait == 0 {
 		cfg.FollowWait = patience // a busy machine is no reason not to wait
 	}
@@ -245,7 +260,7 @@ func (n *node) comesToSee(tb testing.TB, ch channel.ID, clients string, users in
 	var got view
 	defer func() {
 		if tb.Failed() {
-			tb.Logf("it sees %+v", got)
+			tb.Logf("it sees %+v; %+v", got, n.Counters())
 		}
 	}()
 	eventually(tb, fmt.Sprintf("%s sees %+v", n.cfg.Name, want), func() bool {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
@@ -18,12 +19,14 @@ const (
 	MaxQueueChanges = 2 * MaxQueueMessages
 )
 
+// maxSpare is how many entries an empty queue keeps room for.
+const maxSpare = 1 << 12
+
 // sending is something for NATS to do.
 type sending struct {
 	subject string
 	data    []byte
-	do      func() // instead; nil: publish
-	after   func() // nil: nothing
+	do      func() // instead, by the sender; nil: publish
 }
 
 // outbound holds in order what NATS is to be given. Its mutex is the innermost
@@ -35,6 +38,8 @@ type outbound struct {
 	items  []sending
 	bytes  int
 	closed bool
+
+	urgent atomic.Pointer[sending] // sent before all that waits; nil: nothing is
 }
 
 func newOutbound() *outbound { return &outbound{wake: make(chan struct{}, 1)} }
@@ -93,6 +98,9 @@ func (o *outbound) take(buf []sending) (batch []sending, open bool) {
 		o.mu.Lock()
 		if len(o.items) > 0 {
 			clear(buf)
+			if cap(buf) > maxSpare { // after a burst
+				buf = nil
+			}
 			batch, o.items, o.bytes = o.items, buf[:0], 0
 			o.mu.Unlock()
 			return batch, true

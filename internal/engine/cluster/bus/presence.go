@@ -44,7 +44,7 @@ func (b *Bus) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 // Members implements engine.Presence. It fails with ErrBusy when too many ask, or
 // a node that is alive has not answered within QueryWait.
 func (b *Bus) Members(ch channel.ID, done func(engine.Members, error)) {
-	b.view(ch, func(sessions []*engine.ClientInfo, err error) {
+	b.view(ch, false, func(sessions []*engine.ClientInfo, err error) {
 		if err != nil {
 			done(nil, err)
 			return
@@ -59,7 +59,7 @@ func (b *Bus) Members(ch channel.ID, done func(engine.Members, error)) {
 
 // Stats implements engine.Presence. Errors are those of Members.
 func (b *Bus) Stats(ch channel.ID, done func(engine.PresenceStats, error)) {
-	b.view(ch, func(sessions []*engine.ClientInfo, err error) {
+	b.view(ch, true, func(sessions []*engine.ClientInfo, err error) {
 		if err != nil {
 			done(engine.PresenceStats{}, err)
 			return
@@ -81,8 +81,9 @@ func (b *Bus) Stats(ch channel.ID, done func(engine.PresenceStats, error)) {
 }
 
 // view calls done in line with what the Follower is told of the channel: the
-// roster, which done may read then, and sessions hold everybody.
-func (b *Bus) view(ch channel.ID, done func(sessions []*engine.ClientInfo, err error)) {
+// roster, which done may read then, and sessions hold everybody. The sessions are
+// without their info where it is brief.
+func (b *Bus) view(ch channel.ID, brief bool, done func(sessions []*engine.ClientInfo, err error)) {
 	if !b.enter() {
 		done(nil, engine.ErrClosed)
 		return
@@ -100,7 +101,7 @@ func (b *Bus) view(ch channel.ID, done func(sessions []*engine.ClientInfo, err e
 	case st.sources != nil:
 		done(nil, engine.ErrBusy)
 	default:
-		q := &query{ch: ch, until: time.Now().Add(b.cfg.QueryWait), done: done}
+		q := &query{ch: ch, brief: brief, until: time.Now().Add(b.cfg.QueryWait), done: done}
 		select {
 		case b.queries <- q:
 		default:

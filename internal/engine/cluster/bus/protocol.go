@@ -29,11 +29,11 @@ import (
 // line with what else happens on the stream, it is merged when it comes.
 //
 // A beat every 500 ms says who is alive, and the number of what was last said in
-// each stream that was used lately. A receiver that has seen less, or a number
-// that does not follow the one before, has missed something: it counts the gap and
-// asks for the state again. A node that is not heard of for 2 s is dead: its
-// sessions leave. When it is heard of again it is as good as new, and is asked for
-// everything.
+// each stream that was used since the one before, and of some others in turn. A
+// receiver that has seen less, or a number that does not follow the one before, has
+// missed something: it counts the gap and asks for the state again. A node that is
+// not heard of for 2 s is dead: its sessions leave. When it is heard of again it is
+// as good as new, and is asked for everything.
 //
 // Every message is a version, its kind, the node that sent it, and then, where
 // numbers are unsigned varints and strings begin with their length:
@@ -43,7 +43,7 @@ import (
 //	state        stream number part last? n (app name notice session)…
 //	beat         name flags n (stream number)…          flags: 1 greets, to be answered with a beat; 2 leaves
 //	ask          n stream…
-//	query        id app name
+//	query        id app name brief?                     brief: sessions without conn_info and chan_info
 //	answer       id part last? n session…
 //	control      number op app user client n except… channel code reason info data expires recover? (epoch offset) node data
 //	counts       number n (key count)…                  what has changed
@@ -86,8 +86,11 @@ const (
 	beatLeaves             // there will be no more
 )
 
-// MaxNode is the longest id of a node in bytes.
-const MaxNode = 64
+// The longest id of a node, and the longest name of one, in bytes.
+const (
+	MaxNode = 64
+	MaxName = 255
+)
 
 // subjects are those of one PREFIX.
 type subjects struct {

@@ -17,6 +17,7 @@ const MaxQueries = 1024
 // query is one question. It belongs to the receiver.
 type query struct {
 	ch       channel.ID
+	brief    bool // the sessions' info is not asked for
 	until    time.Time
 	done     func([]*engine.ClientInfo, error) // called with the stream's lock held
 	missing  map[uint32]*answer                // by peer.number: who has not answered
@@ -46,26 +47,34 @@ func (r *receiver) ask(q *query) {
 	r.lastQuery++
 	r.asked[r.lastQuery] = q
 	m := r.bus.message(kindQuery)
-	m.number, m.ch = r.lastQuery, q.ch
+	m.number, m.ch, m.brief = r.lastQuery, q.ch, q.brief
 	r.bus.out.put(sending{subject: r.bus.subjects.streams[everyone], data: m.append(nil)})
 }
 
 // answer sends the sessions that this node has on a channel.
-func (r *receiver) answer(p *peer, id uint64, ch channel.ID) {
-	st := r.bus.streamOf(ch)
+func (r *receiver) answer(p *peer, q *message) {
+	b := r.bus
+	st := b.streamOf(q.ch)
 	var sessions []*engine.ClientInfo
 	st.mu.Lock()
-	for m := range st.rosters[ch].All() {
-		if m.Node == 0 {
+	for m := range st.rosters[q.ch].All() {
+		switch {
+		case m.Node != 0:
+		case q.brief:
+			sessions = append(sessions, &engine.ClientInfo{User: m.Info.User, Client: m.Info.Client})
+		default:
 			sessions = append(sessions, m.Info)
 		}
 	}
 	st.mu.Unlock()
-	inParts(sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
-		m := r.bus.message(kindAnswer)
-		m.number, m.part, m.sessions, m.last = id, part, sessions, last
-		r.bus.out.put(sending{subject: r.bus.subjects.nodes + p.id, data: m.append(nil)})
-	})
+	id, subject := q.number, b.subjects.nodes+p.id
+	b.out.put(sending{do: func() {
+		inParts(sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
+			m := b.message(kindAnswer)
+			m.number, m.part, m.sessions, m.last = id, part, sessions, last
+			b.give(subject, m.append(nil))
+		})
+	}})
 }
 
 // answered takes a part of an answer. One that misses a part stays incomplete,

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -11,13 +10,11 @@ import (
 )
 
 const (
-	// topsFor is for how many beats after it was last used a stream's number is told.
-	topsFor = 8
+	// topsEvery is in how many beats the number of each stream is told once, whatever
+	// happens there: however many beats are lost, what else was is missed in the end.
+	topsEvery = 4
 	// askAgain is after how long a state is asked for once more.
 	askAgain = time.Second
-	// rememberGone is for how long a node that has left is not taken for a new one,
-	// should a message of it come late.
-	rememberGone = time.Minute
 )
 
 // receiver looks at what comes from other nodes, one message at a time, and knows
@@ -32,7 +29,8 @@ type receiver struct {
 	asked     map[uint64]*query
 	lastQuery uint64
 	ticked    time.Time
-	malformed uint64 // as far as it is logged
+	beats     int      // said
+	logged    Counters // as far as it was complained of
 }
 
 func newReceiver(b *Bus) *receiver {
@@ -122,10 +120,10 @@ func (r *receiver) tick(now time.Time) {
 			delete(r.gone, id)
 		}
 	}
-	b.maxPayload.Store(b.cfg.Conn.MaxPayload())
 	r.expire(now)
 	r.look(now)
 	r.tellCounts()
+	r.pulse()
 	r.beat(0)
 	r.complain()
 }
@@ -182,15 +180,24 @@ func (r *receiver) beat(flags uint64) {
 		st.mu.Lock()
 		number := st.number
 		st.mu.Unlock()
-		if number != st.told {
-			st.told, st.quiet = number, 0
-		}
-		if st.quiet < topsFor {
-			st.quiet++
+		if number != st.told || number > 0 && (i+r.beats)%topsEvery == 0 {
+			st.told = number
 			m.tops = append(m.tops, top{i, number})
 		}
 	}
+	r.beats++
 	b.out.put(sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
+}
+
+// pulse says that this node is alive before all that waits to be sent, which may
+// be so much that the beat comes too late.
+func (r *receiver) pulse() {
+	b := r.bus
+	if n, _ := b.out.size(); n > 0 {
+		m := b.message(kindBeat)
+		m.name = b.cfg.Name
+		b.out.urgent.Store(&sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
+	}
 }
 
 // tellCounts tells what has changed since the last beat.
@@ -208,90 +215,17 @@ func (r *receiver) tellCounts() {
 	}
 }
 
-// complain logs once a beat what should not happen.
+// complain logs, once a beat, what should not happen.
 func (r *receiver) complain() {
-	if n := r.bus.count.malformed.Load(); n != r.malformed {
-		r.bus.cfg.Logger.Error("messages of other nodes cannot be read", "count", n-r.malformed)
-		r.malformed = n
+	now, was := r.bus.Counters(), &r.logged
+	if now.Missed != was.Missed || now.Dropped != was.Dropped || now.Unsent != was.Unsent || now.Unshared != was.Unshared {
+		r.bus.cfg.Logger.Warn("messages between nodes were lost",
+			"missed", now.Missed-was.Missed, "dropped", now.Dropped-was.Dropped,
+			"unsent", now.Unsent-was.Unsent, "unshared", now.Unshared-was.Unshared)
 	}
-}
-
-// peer finds the node that a message came from, or meets it; nil: it has left.
-func (r *receiver) peer(id string) *peer {
-	now := time.Now()
-	p := r.peers[id]
-	if p == nil {
-		if _, left := r.gone[id]; left {
-			return nil
-		}
-		p = r.meet(id, now)
+	if now.Malformed != was.Malformed || now.Strangers != was.Strangers {
+		r.bus.cfg.Logger.Error("messages of other nodes were not read",
+			"malformed", now.Malformed-was.Malformed, "strangers", now.Strangers-was.Strangers)
 	}
-	p.last = now
-	p.heard.Store(now.UnixNano())
-	p.mute.Store(false)
-	return p
-}
-
-// meet takes a node in that was not known, or was taken for dead, and asks it for
-// all that this one has an interest in.
-func (r *receiver) meet(id string, now time.Time) *peer {
-	b := r.bus
-	r.numbers++
-	p := &peer{id: id, number: r.numbers}
-	p.name.Store(&id)
-	r.peers[id] = p
-	r.list()
-	var streams []int
-	for i := range b.streams {
-		st := &b.streams[i]
-		st.mu.Lock()
-		st.addLocked(p, now, false)
-		if st.sources != nil {
-			streams = append(streams, i)
-		}
-		st.mu.Unlock()
-	}
-	b.want(p, streams)
-	b.cfg.Logger.Info("another node is there", "id", id)
-	return p
-}
-
-// lose forgets a node: its sessions leave.
-func (r *receiver) lose(p *peer) {
-	b := r.bus
-	delete(r.peers, p.id)
-	r.list()
-	for i := range b.streams {
-		st := &b.streams[i]
-		st.mu.Lock()
-		if src := st.sources[p.number]; src != nil {
-			if !src.synced {
-				st.stale--
-			}
-			delete(st.sources, p.number)
-			for _, here := range st.ofLocked(p.number) {
-				b.leaveLocked(st, here, p.number)
-			}
-			st.movedLocked()
-			st.completeLocked()
-		}
-		delete(st.owed, p.number)
-		st.mu.Unlock()
-	}
-	b.counts.forget(p.number)
-	for id, q := range r.asked {
-		if q.missing[p.number] != nil {
-			r.answeredBy(id, q, p)
-		}
-	}
-}
-
-// list shows everybody else who is alive.
-func (r *receiver) list() {
-	list := make([]*peer, 0, len(r.peers))
-	for _, p := range r.peers {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
-	r.bus.others.Store(&list)
+	r.logged = now
 }

@@ -29,9 +29,7 @@ type stream struct {
 	sub     *nats.Subscription
 	dropped int // messages that sub has, as far as they are counted
 
-	// Owned by the receiver: what beats say.
-	told  uint64
-	quiet int // beats since number was another
+	told uint64 // number as the last beat said; owned by the receiver
 }
 
 // source is what another node says in a stream.
@@ -44,10 +42,17 @@ type source struct {
 	asked   time.Time
 
 	// What has come of a state that is not complete.
-	part   int
-	state  []present
-	counts []count
+	part int
+	here map[place]struct{} // sessions in it; nil: none yet
 }
+
+// place is a session on a channel.
+type place struct {
+	ch     channel.ID
+	client string
+}
+
+func (p present) place() place { return place{p.ch, p.info.Client} }
 
 // waiter is somebody who asks for a view that is not complete.
 type waiter struct {
@@ -60,7 +65,6 @@ func (st *stream) init(index int) {
 	st.rosters = make(map[channel.ID]*roster.Roster)
 	st.follows = make(map[channel.ID]int)
 	st.owed = make(map[uint32]bool)
-	st.quiet = topsFor
 }
 
 func (b *Bus) streamOf(ch channel.ID) *stream { return &b.streams[shardOf(ch)] }
@@ -166,5 +170,5 @@ func (st *stream) staleLocked(src *source) {
 		src.synced = false
 		st.stale++
 	}
-	src.part, src.state, src.counts = 0, nil, nil
+	src.part, src.here = 0, nil
 }

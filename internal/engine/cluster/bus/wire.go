@@ -22,6 +22,7 @@ type message struct {
 	ch       channel.ID
 	pub      *engine.Publication // Except included
 	present  present             // of a join or leave
+	brief    bool
 	stream   int
 	part     int  // of a list that is sent in several messages: 0, 1, 2 …
 	last     bool // part of it
@@ -109,7 +110,7 @@ func (m *message) append(dst []byte) []byte {
 	case kindAsk:
 		return appendList(dst, m.streams, func(dst []byte, s int) []byte { return binary.AppendUvarint(dst, uint64(s)) })
 	case kindQuery:
-		return appendChannel(binary.AppendUvarint(dst, m.number), m.ch)
+		return appendFlag(appendChannel(binary.AppendUvarint(dst, m.number), m.ch), m.brief)
 	case kindAnswer:
 		return appendList(m.appendPart(dst), m.sessions, appendSession)
 	case kindControl:
@@ -196,7 +197,7 @@ func (r *reader) body(m *message) (err error) {
 	case kindAsk:
 		m.streams = list(r, 1, func() int { return r.stream(Shards + 1) })
 	case kindQuery:
-		m.number, m.ch = r.Uvarint(), r.channel()
+		m.number, m.ch, m.brief = r.Uvarint(), r.channel(), r.flag()
 	case kindAnswer:
 		r.part(m)
 		m.sessions = list(r, sizeSession, r.session)

@@ -30,6 +30,7 @@ func messages() []*message {
 		{kind: kindBeat, flags: beatLeaves},
 		{kind: kindAsk, streams: []int{0, everyone}},
 		{kind: kindQuery, number: 5, ch: room},
+		{kind: kindQuery, number: 6, ch: room, brief: true},
 		{kind: kindAnswer, number: 5, part: 1, last: true, sessions: []*engine.ClientInfo{here.info, {}}},
 		{kind: kindControl, number: 3, control: &engine.Control{
 			Op: engine.ControlSubscribe, App: "a", User: "u", Client: "c", Except: []string{"x", ""}, Channel: "ch", Code: math.MaxUint32, Reason: "r",
