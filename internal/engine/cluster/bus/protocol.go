@@ -20,6 +20,8 @@ import (
 //	PREFIX.s.N     stream N of 0 … Shards-1: publication, join, leave
 //	PREFIX.all     stream everyone: beat, ask, query, control, counts
 //	PREFIX.n.NODE  for one node: state, shares, answer, ask, control
+//	PREFIX.q.NODE  a question for one node's Follower, and
+//	PREFIX.a.NODE  an answer for one node: a version, the node that sent it, id understood? what…
 //
 // A node takes interest in a stream by subscribing and then asking all others for
 // their part of it. Who is asked sends state: the sessions it has in that stream,
@@ -96,10 +98,12 @@ const (
 type subjects struct {
 	streams [Shards + 1]string
 	nodes   string // and the node's id
+	// What is asked of a node and what it is answered, and the node's id.
+	questions, answers string
 }
 
 func subjectsOf(prefix string) *subjects {
-	s := &subjects{nodes: prefix + ".n."}
+	s := &subjects{nodes: prefix + ".n.", questions: prefix + ".q.", answers: prefix + ".a."}
 	for i := range Shards {
 		s.streams[i] = prefix + ".s." + strconv.Itoa(i)
 	}
