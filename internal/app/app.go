@@ -111,9 +111,7 @@ func (a *App) build(version string) (err error) {
 	if err := a.openApps(); err != nil {
 		return err
 	}
-	if err := a.startWebhooks(); err != nil {
-		return err
-	}
+	a.startWebhooks()
 	routes, err := a.routes(version)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,6 +63,30 @@ func (l *memLog) History(req engine.HistoryRequest, done func(engine.HistoryResu
 }
 
 func (l *memLog) RemoveHistory(channel.ID, engine.Retention, func(error)) {}
+
+// members are those of a Config, of all channels.
+type members struct {
+	mu sync.Mutex
+	m  map[hub.Member]bool
+}
+
+func newMembers(cfg *Config) *members {
+	m := &members{m: make(map[hub.Member]bool)}
+	cfg.IsMember = func(who hub.Member) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.m[who]
+	}
+	return m
+}
+
+func (m *members) set(d *Dispatcher, name, user string, present bool) {
+	who := hub.Member{Channel: ch(name), User: user}
+	m.mu.Lock()
+	m.m[who] = present
+	m.mu.Unlock()
+	d.Member(who)
+}
 
 // receiver is a backend; it checks what every call must have.
 type receiver struct {
