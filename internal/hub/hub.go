@@ -138,6 +138,7 @@ type Hub struct {
 	emulated *emulated
 	audience audience
 	members  members
+	relays   relays
 	limits   *limits
 	shards   []*Shard
 	started  time.Time

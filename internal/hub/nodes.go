@@ -18,7 +18,7 @@ type question struct {
 	Kind  questionKind `json:"kind"`
 	App   string       `json:"app,omitempty"`
 	Query ChannelQuery `json:"query,omitzero"`
-	Name  string       `json:"name,omitempty"` // of a channel
+	Name  string       `json:"name,omitempty"` // of a channel, or a session
 }
 
 type questionKind string
@@ -30,6 +30,7 @@ const (
 	askInfo        questionKind = "info"        // Info
 	askUse         questionKind = "use"         // []AppUse
 	askSubscribers questionKind = "subscribers" // int
+	askSession     questionKind = "session"     // string: the node's id; "": it is not here
 )
 
 // Answer implements engine.Respondent.
@@ -49,6 +50,8 @@ func (h *Hub) Answer(data []byte) []byte {
 		what = h.Use()
 	case askSubscribers:
 		what = h.Subscribers(channel.ID{App: q.App, Name: q.Name})
+	case askSession:
+		what = h.whereIs(q.Name)
 	default: // of a later version
 		return nil
 	}
@@ -63,7 +66,7 @@ func (h *Hub) Answer(data []byte) []byte {
 // gather asks all other nodes. It fails with ErrBusy when one that is alive does not
 // answer: what it would have said is not left out in silence.
 func gather[T any](ctx context.Context, h *Hub, q *question) ([]T, error) {
-	if len(h.engine.Alive()) == 0 {
+	if h.Alone() {
 		return nil, nil
 	}
 	data, err := json.Marshal(q)
@@ -82,6 +85,9 @@ func gather[T any](ctx context.Context, h *Hub, q *question) ([]T, error) {
 	}
 	return all, nil
 }
+
+// Alone reports whether no other node is alive.
+func (h *Hub) Alone() bool { return len(h.engine.Alive()) == 0 }
 
 // Nodes is what every node that is alive knows of itself, this one first. With an
 // App it is what that App uses of each; Delivered, which is counted for all Apps
@@ -162,7 +168,7 @@ type channelPage struct {
 // Channels lists live channels of all nodes by name, at most q.Limit (0: all); more
 // says that others follow after the last. Error: ErrBusy.
 func (h *Hub) Channels(ctx context.Context, q ChannelQuery) (rows []ChannelInfo, more bool, err error) {
-	if len(h.engine.Alive()) == 0 {
+	if h.Alone() {
 		p := h.channelPage(&q, 0)
 		return p.Rows, p.More, nil
 	}

@@ -23,7 +23,7 @@ type shares struct {
 	own    map[string]uint64
 	dirty  map[string]struct{} // what others were not told yet
 	peers  map[uint32]map[string]uint64
-	others map[string]uint64 // the sums of peers
+	others map[string]uint64   // the sums of peers
 	moved  map[string]struct{} // of others, what the Follower was not told yet; nil: it is told nothing
 }
 
