@@ -115,13 +115,19 @@ func (c *trio) start(i int) {
 
 func freePorts(t *testing.T, n int) (list []string) {
 	t.Helper()
+	taken := make([]net.Listener, 0, n)
 	for range n {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = l.Close() }()
+		taken = append(taken, l)
+	}
+	for _, l := range taken {
 		list = append(list, l.Addr().String())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return list
 }

@@ -2,12 +2,12 @@ package views
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -33,9 +33,6 @@ type infoReply struct {
 // TestViews asks every node what is on all of them, and then what is left when one
 // has died.
 func TestViews(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts three processes")
-	}
 	c := newTrio(t)
 	for _, tt := range []struct {
 		name string
@@ -150,10 +147,9 @@ func presence(c *trio) {
 func ends(ctx context.Context, conn *wire.Conn) int {
 	for {
 		if _, err := conn.Next(ctx); err != nil {
-			if closed, ok := err.(*wire.Closed); ok { //nolint:errorlint // as Next gives it
-				return int(closed.Code)
-			}
-			return 0
+			closed := &wire.Closed{}
+			_ = errors.As(err, &closed)
+			return closed.Code
 		}
 	}
 }
@@ -203,9 +199,10 @@ func (c *trio) refused(i int, user string) bool {
 	return err != nil
 }
 
-func (c *trio) post(url, contentType, body string) *http.Response {
+// request gives the status and the body, which the end of the test closes.
+func (c *trio) request(method, url, contentType, body string) (int, *bufio.Reader) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -215,7 +212,12 @@ func (c *trio) post(url, contentType, body string) *http.Response {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	return res.StatusCode, bufio.NewReader(res.Body)
+}
+
+func (c *trio) post(url, contentType, body string) (int, *bufio.Reader) {
+	c.t.Helper()
+	return c.request(http.MethodPost, url, contentType, body)
 }
 
 // lineWith reads a stream up to a line that holds a text.
@@ -235,24 +237,13 @@ func lineWith(t *testing.T, in *bufio.Reader, text string) string {
 // emulation: a session on the first node is spoken for on the second.
 func emulation(c *trio, how string) {
 	connect := `{"id":1,"connect":{"token":"` + token("emma-"+how) + `"}}`
-	url := c.url(0) + "/connection/" + how
-	var res *http.Response
+	where := c.url(0) + "/connection/" + how
+	var in *bufio.Reader
 	if how == "sse" {
-		req, err := http.NewRequestWithContext(c.ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		q := req.URL.Query()
-		q.Set("cf_connect", connect)
-		req.URL.RawQuery = q.Encode()
-		if res, err = c.client.Do(req); err != nil {
-			c.t.Fatal(err)
-		}
-		defer func() { _ = res.Body.Close() }()
+		_, in = c.request(http.MethodGet, where+"?"+url.Values{"cf_connect": {connect}}.Encode(), "", "")
 	} else {
-		res = c.post(url, "application/json", connect)
+		_, in = c.post(where, "application/json", connect)
 	}
-	in := bufio.NewReader(res.Body)
 	line := lineWith(c.t, in, `"connect"`)
 	var m struct {
 		Connect struct{ Session, Node string } `json:"connect"`
@@ -266,8 +257,8 @@ func emulation(c *trio, how string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if res := c.post(c.url(1)+"/emulation", "application/json", string(body)); res.StatusCode != http.StatusNoContent {
-		c.t.Fatalf("HTTP %d", res.StatusCode)
+	if code, _ := c.post(c.url(1)+"/emulation", "application/json", string(body)); code != http.StatusNoContent {
+		c.t.Fatalf("HTTP %d", code)
 	}
 	lineWith(c.t, in, `"id":2`)
 	c.do(2, "publish", map[string]any{"channel": "emulated-" + how, "data": "hello"}, nil)
@@ -277,17 +268,15 @@ func emulation(c *trio, how string) {
 // xhr: what a client of XHR says to the second node reaches its session on the first.
 func xhr(c *trio) {
 	path := "/pusher/app/views/123/abcdefgh/"
-	res := c.post(c.url(0)+path+"xhr_streaming?protocol=7&client=js&version=8", "text/plain", "")
-	in := bufio.NewReader(res.Body)
+	_, in := c.post(c.url(0)+path+"xhr_streaming?protocol=7&client=js&version=8", "text/plain", "")
 	lineWith(c.t, in, "connection_established")
 	say := func(i int, text string) int {
 		data, err := json.Marshal([]string{text})
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		res := c.post(c.url(i)+path+"xhr_send", "text/plain", string(data))
-		_, _ = io.Copy(io.Discard, res.Body)
-		return res.StatusCode
+		code, _ := c.post(c.url(i)+path+"xhr_send", "text/plain", string(data))
+		return code
 	}
 	if code := say(1, `{"event":"pusher:subscribe","data":{"channel":"by-xhr"}}`); code != http.StatusNoContent {
 		c.t.Fatalf("HTTP %d", code)
@@ -298,8 +287,8 @@ func xhr(c *trio) {
 	for line := ""; !strings.Contains(line, ":2}"); {
 		line = lineWith(c.t, in, `subscription_count`)
 	}
-	if res := c.post(c.url(1)+"/pusher/app/views/123/unknown/xhr_send", "text/plain", `[]`); res.StatusCode != http.StatusNotFound {
-		c.t.Errorf("a session that is nowhere: HTTP %d", res.StatusCode)
+	if code, _ := c.post(c.url(1)+"/pusher/app/views/123/unknown/xhr_send", "text/plain", `[]`); code != http.StatusNotFound {
+		c.t.Errorf("a session that is nowhere: HTTP %d", code)
 	}
 }
 
@@ -394,9 +383,7 @@ func death(c *trio) {
 	// What happens now is told, too.
 	c.do(0, "publish", map[string]any{"channel": "doomed", "data": 1}, nil)
 	c.eventually("what happens afterwards is told", func() bool { return len(b.of(event{Name: "published", Channel: "doomed"})) == 1 })
-	var out bytes.Buffer
 	b.mu.Lock()
-	fmt.Fprintf(&out, "%d events, %d calls were made again", len(b.events), b.again)
-	b.mu.Unlock()
-	c.t.Log(out.String())
+	defer b.mu.Unlock()
+	c.t.Logf("%d events, %d calls were made again", len(b.events), b.again)
 }
