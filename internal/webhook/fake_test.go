@@ -24,15 +24,20 @@ type memLog struct {
 	mu   sync.Mutex
 	err  error // of every publish
 	logs map[channel.ID][]*engine.Publication
+	keys map[string]bool
 }
 
-func newLog() *memLog { return &memLog{logs: make(map[channel.ID][]*engine.Publication)} }
+func newLog() *memLog {
+	return &memLog{logs: make(map[channel.ID][]*engine.Publication), keys: make(map[string]bool)}
+}
 
 func (l *memLog) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
 	l.mu.Lock()
 	err := l.err
 	pub := req.Publication
-	if err == nil {
+	again := req.IdempotencyKey != "" && l.keys[req.IdempotencyKey]
+	if err == nil && !again {
+		l.keys[req.IdempotencyKey] = true
 		pub.Offset = uint64(len(l.logs[req.Channel]) + 1)
 		pub.Time = time.Now().UnixMilli()
 		l.logs[req.Channel] = append(l.logs[req.Channel], &pub)
