@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -26,14 +27,17 @@ type row struct {
 	Subscribers int    `json:"subscribers"`
 }
 
-func (a *Handler) list(q hub.ChannelQuery) rows {
+func (a *Handler) list(ctx context.Context, q hub.ChannelQuery) (rows, error) {
 	q.App = a.cfg.App
-	infos, more := a.hub.Channels(q)
+	infos, more, err := a.hub.Channels(ctx, q)
+	if err != nil {
+		return rows{}, err
+	}
 	list := rows{Channels: make([]row, 0, len(infos)), More: more}
 	for _, c := range infos {
 		list.Channels = append(list.Channels, row{c.Name, c.Clients})
 	}
-	return list
+	return list, nil
 }
 
 // channels answers /admin/channels?pattern=GLOB&after=NAME&limit=N with rows.
@@ -47,7 +51,13 @@ func (a *Handler) channels(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.listing <- struct{}{}:
 		defer func() { <-a.listing }()
-		writeJSON(w, http.StatusOK, a.list(q))
+		list, err := a.list(r.Context(), q)
+		if err != nil {
+			w.Header().Set("Retry-After", "1")
+			writeError(w, http.StatusServiceUnavailable, "a node does not answer; try again")
+			return
+		}
+		writeJSON(w, http.StatusOK, list)
 	case <-r.Context().Done(): // nobody is left to answer
 	}
 }

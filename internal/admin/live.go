@@ -22,8 +22,9 @@ const (
 	writeWait = 10 * time.Second
 )
 
-// status is one line of the stream: counts are of this node and of now,
-// Published and Delivered since it started.
+// status is one line of the stream: counts are of all nodes and of now, Published and
+// Delivered since each of them started. A user or channel that is on several nodes
+// counts on each of them in Users and Channels.
 type status struct {
 	Time          int64   `json:"time"` // Unix milliseconds
 	UID           string  `json:"uid"`
@@ -37,7 +38,8 @@ type status struct {
 	Subscriptions int     `json:"subscriptions"`
 	Published     uint64  `json:"published"`
 	Delivered     uint64  `json:"delivered"`
-	List          rows    `json:"list"` // the first channels by name
+	Nodes         int     `json:"nodes"` // that are alive; 0: one of them does not answer, counts are of this one alone
+	List          rows    `json:"list"`  // the first channels by name, as of when all nodes answered
 }
 
 // live streams a snapshot per interval, a JSON object per line, until the
@@ -69,7 +71,7 @@ func (a *Handler) stream(ctx context.Context, w http.ResponseWriter) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		line := a.snapshot.line(a)
+		line := a.snapshot.line(ctx, a)
 		if err := out.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
 			return fmt.Errorf("set a write deadline: %w", err)
 		}
@@ -87,20 +89,26 @@ func (a *Handler) stream(ctx context.Context, w http.ResponseWriter) error {
 	}
 }
 
-// status asks the hub.
-func (a *Handler) status(list rows) status {
-	info := a.hub.Info()
+// status adds up what nodes say, this one first.
+func (a *Handler) status(nodes []hub.Info, list rows) status {
 	version := a.cfg.Version
 	if version == "" {
-		version = info.Version
+		version = nodes[0].Version
 	}
-	return status{
-		Time: time.Now().UnixMilli(), UID: info.UID, Name: info.Name, Version: version, Cluster: a.cfg.Cluster,
-		Uptime:      info.Uptime.Seconds(),
-		Connections: info.Clients, Users: info.Users, Channels: info.Channels, Subscriptions: info.Subs,
-		Published: info.Published, Delivered: info.Delivered,
-		List: list,
+	s := status{
+		Time: time.Now().UnixMilli(), UID: nodes[0].UID, Name: nodes[0].Name, Version: version,
+		Uptime: nodes[0].Uptime.Seconds(), Nodes: len(nodes), Cluster: a.cfg.Cluster, List: list,
 	}
+	for i := range nodes {
+		n := &nodes[i]
+		s.Connections += n.Clients
+		s.Users += n.Users
+		s.Channels += n.Channels
+		s.Subscriptions += n.Subs
+		s.Published += n.Published
+		s.Delivered += n.Delivered
+	}
+	return s
 }
 
 // snapshot is shared by all watchers, so that a second one costs the hub nothing.
@@ -120,7 +128,7 @@ const listShare = 20
 
 // line is the newest snapshot as a line of JSON; it is taken anew when it is
 // older than half an interval.
-func (s *snapshot) line(a *Handler) []byte {
+func (s *snapshot) line(ctx context.Context, a *Handler) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -128,10 +136,20 @@ func (s *snapshot) line(a *Handler) []byte {
 		return s.bytes
 	}
 	if s.bytes == nil || now.Sub(s.listed) >= max(interval/2, listShare*s.listTook) {
-		s.list = a.list(hub.ChannelQuery{Limit: firstChannels})
+		if list, err := a.list(ctx, hub.ChannelQuery{Limit: firstChannels}); err == nil {
+			s.list = list
+		}
 		s.listed, s.listTook = now, time.Since(now)
 	}
-	line, err := json.Marshal(a.status(s.list))
+	nodes, err := a.hub.Nodes(ctx, "")
+	if err != nil { // of this node: it is better than nothing, and said to be that
+		nodes = []hub.Info{a.hub.Info()}
+	}
+	status := a.status(nodes, s.list)
+	if err != nil {
+		status.Nodes = 0
+	}
+	line, err := json.Marshal(status)
 	if err != nil { // no field of status can fail
 		a.log.Error("encode a snapshot", "error", err)
 	}

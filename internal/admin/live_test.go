@@ -44,7 +44,7 @@ func TestLiveStreamsEverySecond(t *testing.T) {
 		}
 		want := status{
 			Time: start.UnixMilli(), UID: "u1", Name: "node", Version: "v1", Uptime: 90,
-			Connections: 3, Users: 2, Channels: 5, Subscriptions: 7, Published: 10, Delivered: 100,
+			Connections: 3, Users: 2, Channels: 5, Subscriptions: 7, Published: 10, Delivered: 100, Nodes: 1,
 		}
 		first := got[0]
 		list := first.List

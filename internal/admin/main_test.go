@@ -24,6 +24,7 @@ type fakeHub struct {
 	query        atomic.Value // the last hub.ChannelQuery
 	rows         []hub.ChannelInfo
 	more         bool
+	err          error
 }
 
 func (f *fakeHub) Info() hub.Info {
@@ -34,13 +35,18 @@ func (f *fakeHub) Info() hub.Info {
 	}
 }
 
-func (f *fakeHub) Channels(q hub.ChannelQuery) ([]hub.ChannelInfo, bool) {
+// Nodes is one: this.
+func (f *fakeHub) Nodes(context.Context, string) ([]hub.Info, error) {
+	return []hub.Info{f.Info()}, f.err
+}
+
+func (f *fakeHub) Channels(_ context.Context, q hub.ChannelQuery) ([]hub.ChannelInfo, bool, error) {
 	f.lists.Add(1)
 	f.query.Store(q)
 	if f.listTakes > 0 {
 		<-time.After(f.listTakes)
 	}
-	return f.rows, f.more
+	return f.rows, f.more, f.err
 }
 
 func newHandler(cfg Config, h *fakeHub) *Handler {

@@ -95,13 +95,17 @@ func (h *call) change(ctx context.Context, change tenant.Change, out []byte) ([]
 
 type appsRequest struct{}
 
-// run lists the Apps that the key may see, with what they use of this node.
-func (r *appsRequest) run(_ context.Context, h *call, out []byte) ([]byte, error) {
+// run lists the Apps that the key may see, with what they use of all nodes.
+func (r *appsRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if h.apps == nil {
 		return out, oneApp
 	}
+	all, err := h.hub.UseOfAll(ctx)
+	if err != nil {
+		return out, err
+	}
 	use := make(map[string]hub.AppUse)
-	for _, u := range h.hub.Use() {
+	for _, u := range all {
 		use[u.App] = u
 	}
 	out = append(out, `{"apps":[`...)

@@ -135,20 +135,28 @@ func (f *fakeHub) Disconnect(_ context.Context, t hub.Target, d hub.Disconnect) 
 	return f.err
 }
 
-func (f *fakeHub) Channels(q hub.ChannelQuery) (rows []hub.ChannelInfo, more bool) {
+func (f *fakeHub) Channels(_ context.Context, q hub.ChannelQuery) (rows []hub.ChannelInfo, more bool, err error) {
 	f.note(q)
-	return f.rows, f.more
+	return f.rows, f.more, f.err
 }
 
-func (f *fakeHub) Use() []hub.AppUse {
-	return []hub.AppUse{{App: "default", Sessions: 3, Users: 2, Channels: 1, Subscriptions: 4, Published: 5}, {App: "shop", Sessions: 7}}
+func (f *fakeHub) UseOfAll(context.Context) ([]hub.AppUse, error) {
+	return []hub.AppUse{{App: "default", Sessions: 3, Users: 2, Channels: 1, Subscriptions: 4, Published: 5}, {App: "shop", Sessions: 7}}, f.err
 }
 
-func (f *fakeHub) Info() hub.Info {
-	return hub.Info{
+// Info is of this node.
+func (f *fakeHub) Info() hub.Info { return hub.Info{UID: "u"} }
+
+// Nodes are two; with an App its use is Use's of it.
+func (f *fakeHub) Nodes(_ context.Context, app string) ([]hub.Info, error) {
+	nodes := []hub.Info{{
 		UID: "u", Name: "n", Version: "v", Clients: 1, Users: 2, Channels: 3, Subs: 4,
 		Uptime: 5*time.Second + time.Millisecond, Published: 6, Delivered: 7,
+	}, {UID: "u2", Name: "n2", Version: "v"}}
+	if app != "" {
+		nodes[0].Clients, nodes[0].Users, nodes[0].Channels, nodes[0].Subs, nodes[0].Published, nodes[0].Delivered = 3, 2, 1, 4, 5, 0
 	}
+	return nodes, nil
 }
 
 // fixture is a handler over a fake hub, and what both left behind.

@@ -102,7 +102,7 @@ func TestResults(t *testing.T) {
 		{"channels, no body", "channels", ``, hub.ChannelQuery{App: app, Limit: DefaultMaxPage}, `{"channels":{"a:1":{"num_clients":2},"a:\"2":{"num_clients":1}}}`},
 		{
 			"info", "info", "", nil,
-			`{"nodes":[{"uid":"u","name":"n","version":"v","num_clients":1,"num_users":2,"num_channels":3,"num_subs":4,"uptime":5,"num_published":6,"num_delivered":7}]}`,
+			`{"nodes":[{"uid":"u","name":"n","version":"v","num_clients":1,"num_users":2,"num_channels":3,"num_subs":4,"uptime":5,"num_published":6,"num_delivered":7},{"uid":"u2","name":"n2","version":"v","num_clients":0,"num_users":0,"num_channels":0,"num_subs":0,"uptime":0,"num_published":0,"num_delivered":0}]}`,
 		},
 		{
 			"cluster", "cluster", "", nil,

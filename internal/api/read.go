@@ -228,7 +228,7 @@ func channelsFields() []field[channelsRequest] {
 	}, pageFields(func(r *channelsRequest) *page { return &r.page })...)
 }
 
-func (r *channelsRequest) run(_ context.Context, h *call, out []byte) ([]byte, error) {
+func (r *channelsRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
 	if len(r.pattern) > MaxPattern {
 		return out, limitExceeded("pattern has %d bytes, at most %d are allowed", len(r.pattern), MaxPattern)
 	}
@@ -236,7 +236,10 @@ func (r *channelsRequest) run(_ context.Context, h *call, out []byte) ([]byte, e
 	if err != nil {
 		return out, err
 	}
-	rows, more := h.hub.Channels(hub.ChannelQuery{App: h.app, Pattern: r.pattern, After: r.cursor, Limit: limit})
+	rows, more, err := h.hub.Channels(ctx, hub.ChannelQuery{App: h.app, Pattern: r.pattern, After: r.cursor, Limit: limit})
+	if err != nil {
+		return out, err
+	}
 	out = append(out, `{"channels":{`...)
 	for i, row := range rows {
 		if i > 0 {
@@ -252,28 +255,32 @@ func (r *channelsRequest) run(_ context.Context, h *call, out []byte) ([]byte, e
 	return append(out, '}'), nil
 }
 
-// own puts what the key's App uses of the node in the place of what all of them do.
-// Deliveries are counted for all together, and so not told.
-func (h *call) own(info *hub.Info) {
-	info.Clients, info.Users, info.Channels, info.Subs, info.Published, info.Delivered = 0, 0, 0, 0, 0, 0
-	for _, u := range h.hub.Use() {
-		if u.App == h.app {
-			info.Clients, info.Users, info.Channels, info.Subs, info.Published = u.Sessions, u.Users, u.Channels, u.Subscriptions, u.Published
-		}
-	}
-}
-
 type infoRequest struct{}
 
 var _ command = (*infoRequest)(nil)
 
-func (r *infoRequest) run(_ context.Context, h *call, out []byte) ([]byte, error) {
-	info := h.hub.Info()
-	if h.scope != tenant.Operator { // the others see nothing of other Apps
-		h.own(&info)
+// run tells what every node holds: of the key's App, unless it is the operator's.
+func (r *infoRequest) run(ctx context.Context, h *call, out []byte) ([]byte, error) {
+	app := h.app
+	if h.scope == tenant.Operator {
+		app = ""
 	}
-	out = append(out, `{"nodes":[{`...)
-	out = appendText(out, "uid", info.UID)
+	nodes, err := h.hub.Nodes(ctx, app)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, `{"nodes":[`...)
+	for i := range nodes {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendNode(out, &nodes[i])
+	}
+	return append(out, `]}`...), nil
+}
+
+func appendNode(out []byte, info *hub.Info) []byte {
+	out = appendText(append(out, '{'), "uid", info.UID)
 	out = appendText(out, "name", info.Name)
 	out = appendText(out, "version", info.Version)
 	out = appendNumber(out, "num_clients", uint64(info.Clients))
@@ -282,6 +289,5 @@ func (r *infoRequest) run(_ context.Context, h *call, out []byte) ([]byte, error
 	out = appendNumber(out, "num_subs", uint64(info.Subs))
 	out = appendNumber(out, "uptime", uint64(info.Uptime.Seconds()))
 	out = appendNumber(out, "num_published", info.Published)
-	out = appendNumber(out, "num_delivered", info.Delivered)
-	return append(out, `}]}`...), nil
+	return append(appendNumber(out, "num_delivered", info.Delivered), '}')
 }

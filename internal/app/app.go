@@ -115,9 +115,7 @@ func (a *App) build(version string) (err error) {
 	if err := a.openApps(); err != nil {
 		return err
 	}
-	if err := a.startWebhooks(); err != nil {
-		return err
-	}
+	a.startWebhooks()
 	a.bindCluster()
 	if err := a.openSurvey(); err != nil {
 		return err

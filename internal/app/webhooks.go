@@ -22,24 +22,27 @@ func (a *App) webhooks() (*webhook.Dispatcher, error) {
 	if len(c.URLs) == 0 {
 		return nil, nil
 	}
+	var cluster webhook.Cluster
+	if a.cfg.Cluster.On() {
+		cluster = a.engine
+	}
 	return webhook.New(webhook.Config{
+		Node: a.uid, Cluster: cluster,
 		App: channel.DefaultApp, Key: a.cfg.App.Key, Secret: string(a.cfg.App.Secret),
 		URLs: c.URLs, Events: c.Events, Log: a.engine, Logger: a.log, Metrics: a.metrics,
-		Subscribers: func(ch channel.ID) int { return a.hub.Subscribers(ch) },
+		Subscribers: func(ch channel.ID) int { return a.hub.Audience(ch) },
+		IsMember:    func(m hub.Member) bool { return a.hub.IsMember(m) },
+		Everyone:    func(ch func(channel.ID), m func(hub.Member)) { a.hub.Everyone(ch, m) },
 		Debounce:    c.Debounce, Timeout: c.Timeout, RetryFor: c.RetryFor, MaxQueue: c.MaxQueue,
 		Transport: egress.New(egress.Config{Trusted: c.TrustedHosts, TLS: authorities}).Transport,
 	}), nil
 }
 
-func (a *App) startWebhooks() error {
-	if a.webhook == nil {
-		return nil
+func (a *App) startWebhooks() {
+	if a.webhook != nil {
+		a.webhook.Start()
+		a.telling = true
 	}
-	if err := a.webhook.Start(); err != nil {
-		return err
-	}
-	a.telling = true
-	return nil
 }
 
 func (a *App) stopWebhooks(ctx context.Context) {

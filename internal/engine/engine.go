@@ -241,6 +241,7 @@ type Engine interface {
 	Presence
 	Controller
 	Interest
+	Peers
 	Status() Status
 	// Close answers what is in flight, stores what was taken, and returns when
 	// every goroutine is gone.

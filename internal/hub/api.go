@@ -1,10 +1,8 @@
 package hub
 
 import (
-	"cmp"
 	"context"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,9 +26,10 @@ type API interface {
 	Subscribe(ctx context.Context, t Target, channel string, o engine.SubscribeOptions) error
 	Unsubscribe(ctx context.Context, t Target, channel string) error
 	Disconnect(ctx context.Context, t Target, d Disconnect) error
-	Channels(q ChannelQuery) (rows []ChannelInfo, more bool)
+	Channels(ctx context.Context, q ChannelQuery) (rows []ChannelInfo, more bool, err error)
 	Info() Info
-	Use() []AppUse
+	Nodes(ctx context.Context, app string) ([]Info, error)
+	UseOfAll(ctx context.Context) ([]AppUse, error)
 }
 
 // Publish is a publication from a backend; no permission is asked.
@@ -67,7 +66,7 @@ type ChannelInfo struct {
 	Clients int
 }
 
-// ChannelQuery pages through the channels that have subscribers here, by name.
+// ChannelQuery pages through the channels that have subscribers, by name.
 type ChannelQuery struct {
 	App     string
 	Pattern string // glob of * and ?; "": all
@@ -247,21 +246,6 @@ func (h *Hub) control(ctx context.Context, t Target, c engine.Control) error {
 		h.engine.Control(c, func(err error) { done(struct{}{}, err) })
 	})
 	return err
-}
-
-// Channels lists live channels by name, at most q.Limit; more says that others
-// follow after the last.
-func (h *Hub) Channels(q ChannelQuery) (rows []ChannelInfo, more bool) {
-	h.topics.each(func(id channel.ID, subs int) {
-		if id.App == q.App && id.Name > q.After && matchGlob(q.Pattern, id.Name) {
-			rows = append(rows, ChannelInfo{id.Name, subs})
-		}
-	})
-	slices.SortFunc(rows, func(a, b ChannelInfo) int { return cmp.Compare(a.Name, b.Name) })
-	if q.Limit > 0 && len(rows) > q.Limit {
-		return rows[:q.Limit], true
-	}
-	return rows, false
 }
 
 // matchGlob knows * and ?; a slash is a character like any other.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
-	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
 // Observer is told what happens to channels, for those outside who want to know.
@@ -13,11 +12,11 @@ import (
 // hub.
 type Observer interface {
 	// Changed says that the number of a channel's subscribers is, or was for a
-	// moment, another; Hub.Subscribers tells it.
+	// moment, another; Hub.Audience tells it.
 	Changed(ch channel.ID)
-	// Member says that a user has come to a channel with joins and leaves, or has
-	// left it; in order for each channel.
-	Member(ch channel.ID, info *engine.ClientInfo, present bool)
+	// Member says that a user has come to a presence channel, or has left it, or did
+	// so for a moment; Hub.IsMember tells which.
+	Member(m Member)
 	// Wants names the kinds of Tells that Tell is called with; it never changes.
 	Wants() TellKinds
 	// Tell is called with what has happened, on the goroutine that did it, in order
@@ -47,7 +46,7 @@ func (h *Hub) changed(ch channel.ID) {
 	if isOnline(ch) {
 		return
 	}
-	if h.cfg.Observer != nil {
+	if h.tells(TellAudience) {
 		h.cfg.Observer.Changed(ch)
 	}
 	if h.cfg.TellCounts {
@@ -70,7 +69,7 @@ func (h *Hub) tellCount(ch channel.ID, n int) {
 func (a *audience) changed(ch channel.ID, h *Hub) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n := h.Subscribers(ch); n > smallAudience {
+	if n := h.Audience(ch); n > smallAudience {
 		a.laterLocked(ch, h)
 	} else if n > 0 {
 		h.tellCount(ch, n)
@@ -94,7 +93,7 @@ func (a *audience) tell(h *Hub) {
 	due := a.due
 	a.due = nil
 	for ch := range due {
-		if n := h.Subscribers(ch); n > 0 {
+		if n := h.Audience(ch); n > 0 {
 			h.tellCount(ch, n)
 		}
 	}

@@ -94,7 +94,6 @@ const maxFrameOverhead = 16
 
 // Publication implements engine.Follower: to every shard with subscribers.
 func (h *Hub) Publication(ch channel.ID, epoch string, pub *engine.Publication) {
-	h.tellPublished(ch, epoch, pub)
 	h.broadcast(ch, Event{Kind: EventPublication, Channel: ch.Name, Epoch: epoch, Publication: pub}, len(pub.Data))
 }
 
@@ -104,9 +103,6 @@ func (h *Hub) Join(ch channel.ID, info *engine.ClientInfo, edge bool) {
 		return
 	}
 	h.broadcast(ch, Event{Kind: EventJoin, Channel: ch.Name, Info: info, Edge: edge}, 0)
-	if edge && h.cfg.Observer != nil {
-		h.cfg.Observer.Member(ch, info, true)
-	}
 }
 
 // Leave implements engine.Follower.
@@ -115,9 +111,6 @@ func (h *Hub) Leave(ch channel.ID, info *engine.ClientInfo, edge bool) {
 		return
 	}
 	h.broadcast(ch, Event{Kind: EventLeave, Channel: ch.Name, Info: info, Edge: edge}, 0)
-	if edge && h.cfg.Observer != nil {
-		h.cfg.Observer.Member(ch, info, false)
-	}
 }
 
 func (h *Hub) broadcast(ch channel.ID, e Event, size int) {

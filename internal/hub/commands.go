@@ -123,6 +123,7 @@ func (h *Hub) publish(t *tenant, req engine.PublishRequest, count *published, do
 		h.engine.Publish(req, func(res engine.PublishResult, err error) {
 			h.gate.release(cost)
 			if err == nil {
+				h.tellPublished(&req, res)
 				h.count.PublishTime.Took(time.Since(start))
 			}
 			answer(res, err)

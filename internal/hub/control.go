@@ -10,6 +10,10 @@ import (
 // the sessions of a user.
 func (h *Hub) Control(c engine.Control) {
 	if c.Op == engine.ControlReceive {
+		if take := h.relay(c.Client); take != nil {
+			take(c.Data)
+			return
+		}
 		h.emulate(c.Client, c.Data, func(struct{}, error) {}) // who asked is on another node
 		return
 	}

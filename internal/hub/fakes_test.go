@@ -25,6 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // memEngine is the least that fulfils the contract, with a hand on the history
 // read: while holdReads is set, reads happen but their answers wait.
 type memEngine struct {
+	engine.Alone
+
 	mu       sync.Mutex
 	follower engine.Follower
 	logs     map[channel.ID][]*engine.Publication

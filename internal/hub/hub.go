@@ -137,6 +137,8 @@ type Hub struct {
 	users    *directory
 	emulated *emulated
 	audience audience
+	members  members
+	relays   relays
 	limits   *limits
 	shards   []*Shard
 	started  time.Time
@@ -177,6 +179,7 @@ func New(cfg Config) (*Hub, error) {
 
 		empty: make(chan struct{}),
 	}
+	h.members.m = make(map[Member]int)
 	h.tenants.Store(&map[string]*tenant{})
 	h.SetApp(App{Name: cfg.App, Namespaces: cfg.Namespaces, Auth: cfg.Auth, AllowAnonymous: cfg.AllowAnonymous})
 	if cfg.Observer != nil {

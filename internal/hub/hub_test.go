@@ -566,15 +566,15 @@ func TestChannelsPages(t *testing.T) {
 	for _, n := range []string{"plain:c", "plain:a", "plain:b/1", "x"} {
 		h.mustSubscribe(c, n)
 	}
-	rows, more := h.Channels(ChannelQuery{App: channel.DefaultApp, Pattern: "plain:*", Limit: 2})
+	rows, more, _ := h.Channels(t.Context(), ChannelQuery{App: channel.DefaultApp, Pattern: "plain:*", Limit: 2})
 	if !more || len(rows) != 2 || rows[0].Name != "plain:a" || rows[1].Name != "plain:b/1" {
 		t.Fatalf("%v %v", rows, more)
 	}
-	rows, more = h.Channels(ChannelQuery{App: channel.DefaultApp, Pattern: "plain:*", After: rows[1].Name, Limit: 2})
+	rows, more, _ = h.Channels(t.Context(), ChannelQuery{App: channel.DefaultApp, Pattern: "plain:*", After: rows[1].Name, Limit: 2})
 	if more || len(rows) != 1 || rows[0].Name != "plain:c" || rows[0].Clients != 1 {
 		t.Fatalf("%v %v", rows, more)
 	}
-	if rows, _ := h.Channels(ChannelQuery{App: "another"}); len(rows) != 0 {
+	if rows, _, _ := h.Channels(t.Context(), ChannelQuery{App: "another"}); len(rows) != 0 {
 		t.Fatalf("another app sees %v", rows)
 	}
 	if i := h.Info(); i.Channels != 4 || i.Subs != 4 || i.Clients != 1 {

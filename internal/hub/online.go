@@ -40,7 +40,7 @@ func (s *Session) SignIn(user string, info []byte) error {
 		anonymous, identity := s.identity, *s.identity
 		identity.User, identity.Info = user, info
 		s.identity = &identity
-		if !s.shard.hub.users.add(s, s.shard.hub.limits.ConnectionsPerUser) {
+		if !s.enterUser() {
 			s.shard.hub.limits.reports[metrics.ConnectionsPerUser].Refused(s.shard.hub.passed(s.shard.turn), user)
 			s.identity = anonymous
 			s.Disconnect(DisconnectConnectionLimit)

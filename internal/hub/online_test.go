@@ -338,10 +338,10 @@ func (n *noticer) Changed(ch channel.ID) {
 	n.changed[ch]++
 }
 
-func (n *noticer) Member(ch channel.ID, info *engine.ClientInfo, present bool) {
+func (n *noticer) Member(m Member) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.members = append(n.members, fmt.Sprint(ch.Name, " ", info.User, " ", present))
+	n.members = append(n.members, fmt.Sprint(m.Channel.Name, " ", m.User))
 }
 
 func (n *noticer) Wants() TellKinds { return n.wants }
@@ -402,7 +402,7 @@ func TestTells(t *testing.T) {
 }
 
 func TestObserver(t *testing.T) {
-	n := &noticer{changed: make(map[channel.ID]int)}
+	n := &noticer{changed: make(map[channel.ID]int), wants: TellAudience | TellMembers}
 	h := newHouse(t, func(c *Config) { c.Observer = n })
 	ann, again := h.connect("", nil), h.connect("", nil)
 	for _, c := range []*fakeConn{ann, again} {
@@ -411,6 +411,10 @@ func TestObserver(t *testing.T) {
 		}
 	}
 	h.settle() // others are told after the reply
+	id := channel.ID{App: channel.DefaultApp, Name: "presence-x"}
+	if !h.IsMember(Member{id, "ann"}) || h.IsMember(Member{id, "ben"}) || h.Audience(id) != 2 {
+		t.Error("ann is no member, or ben is")
+	}
 	on(ann.session, func() {
 		if err := ann.session.SignIn("ann", nil); err != nil {
 			t.Error(err)
@@ -421,11 +425,10 @@ func TestObserver(t *testing.T) {
 	h.settle()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	id := channel.ID{App: channel.DefaultApp, Name: "presence-x"}
 	if len(n.changed) != 1 || n.changed[id] != 4 {
 		t.Errorf("changed: %v", n.changed)
 	}
-	if !slices.Equal(n.members, []string{"presence-x ann true", "presence-x ann false"}) {
+	if !slices.Equal(n.members, []string{"presence-x ann", "presence-x ann"}) || h.IsMember(Member{id, "ann"}) || len(h.members.m) > 0 {
 		t.Errorf("members: %q", n.members)
 	}
 }

@@ -96,13 +96,12 @@ func (s *Session) mayConnect() (Disconnect, bool) {
 			}
 		}
 	}
-	if n, most := s.tenant.sessions.Add(1), int64(s.tenant.app.Load().MaxSessions); most > 0 && n > most {
-		s.tenant.sessions.Add(-1)
+	if !s.enterApp() {
 		h.limits.reports[metrics.ConnectionsPerApp].Refused(now, s.tenant.name)
 		return DisconnectTooManyRequests, false
 	}
-	if !h.users.add(s, h.limits.ConnectionsPerUser) {
-		s.tenant.sessions.Add(-1)
+	if !s.enterUser() {
+		s.leaveApp()
 		h.limits.reports[metrics.ConnectionsPerUser].Refused(now, s.identity.User)
 		return DisconnectConnectionLimit, false
 	}

@@ -368,8 +368,8 @@ func (s *Session) end(d Disconnect) {
 		s.removeSubscription(s.subs[len(s.subs)-1])
 	}
 	if s.connected {
-		s.shard.hub.users.remove(s)
-		s.tenant.sessions.Add(-1)
+		s.leaveUser()
+		s.leaveApp()
 	}
 	s.tell(TellDisconnected, d)
 	s.signOut()

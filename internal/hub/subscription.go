@@ -300,6 +300,7 @@ func (s *Session) announce(sub *subscription) {
 	if n := sub.notice(); n != 0 {
 		sub.flags |= flagAnnounced
 		s.shard.hub.engine.Join(sub.topic.id, sub.clientInfo(), n)
+		s.shard.hub.counted(sub, 1)
 	}
 }
 
@@ -308,6 +309,7 @@ func (s *Session) join(sub *subscription, id channel.ID) {
 	h := s.shard.hub
 	top, first := h.topics.join(id, s.shard.index)
 	sub.topic = top
+	h.audienceMoved(id, 1)
 	if sub.variant.hasDelta() {
 		top.deltas.Add(1)
 	}
@@ -325,6 +327,7 @@ func (s *Session) leave(sub *subscription) {
 	if sub.variant.hasDelta() {
 		sub.topic.deltas.Add(-1)
 	}
+	h.audienceMoved(sub.topic.id, -1)
 	if h.topics.leave(sub.topic, s.shard.index, l.empty()) {
 		h.engine.Unfollow(sub.topic.id)
 	}
@@ -381,6 +384,7 @@ func (s *Session) removeSubscription(sub *subscription) {
 	sub.tell(TellUnsubscribed)
 	if sub.flags&flagAnnounced != 0 {
 		h.engine.Leave(sub.topic.id, sub.clientInfo(), sub.notice())
+		h.counted(sub, -1)
 	}
 	h.changed(sub.topic.id)
 }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
@@ -27,7 +26,9 @@ const (
 	TellDisconnected                       // it has ended, whoever ended it
 	TellSubscribed                         // a subscription is live
 	TellUnsubscribed                       // it has ended, with its session or before
-	TellPublished                          // a publication was accepted, and stored where that is asked for
+	TellPublished                          // a publication was accepted here, and stored where that is asked for
+	TellAudience                           // Observer.Changed, and Hub.Audience is that of all nodes
+	TellMembers                            // Observer.Member
 )
 
 // tells reports whether somebody is told of a kind.
@@ -60,16 +61,15 @@ func (sub *subscription) tell(k TellKinds) {
 	}
 }
 
-// tellPublished is called by the engine's hand-over, which is in the order of the
-// channel and has none twice.
-func (h *Hub) tellPublished(ch channel.ID, epoch string, pub *engine.Publication) {
-	if !h.tells(TellPublished) {
+// tellPublished is called when the engine has answered, on the node that published.
+// What is stored is told again when it is published again: the node that stored it may
+// not have lived to tell.
+func (h *Hub) tellPublished(req *engine.PublishRequest, res engine.PublishResult) {
+	if !h.tells(TellPublished) || res.Duplicate && res.Offset == 0 {
 		return
 	}
-	t := Tell{Kind: TellPublished, App: ch.App, Channel: ch.Name, Event: pub.Event}
-	if pub.Offset > 0 {
-		t.At = engine.Position{Epoch: epoch, Offset: pub.Offset}
-	}
+	pub := &req.Publication
+	t := Tell{Kind: TellPublished, App: req.Channel.App, Channel: req.Channel.Name, Event: pub.Event, At: res.Position}
 	if pub.Info != nil {
 		t.Client, t.User = pub.Info.Client, pub.Info.User
 	}

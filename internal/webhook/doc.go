@@ -8,6 +8,10 @@
 // durability are the engine's; where each receiver stands is another. It must not
 // know sessions, transports or protocols.
 //
-// Start reading at Dispatcher, then watcher.go, sender.go, and roster.go for those
-// who went with a killed process.
+// Where nodes share an engine they share the queue. Each puts there what happened to
+// its own sessions; one of them, whose term it is, decides on channels and members,
+// and tells.
+//
+// Start reading at Dispatcher, then term.go, outbox.go for the way into the queue,
+// watcher.go, sender.go, and roster.go for those who went with a killed process.
 package webhook

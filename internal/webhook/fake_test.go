@@ -14,6 +14,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,15 +24,20 @@ type memLog struct {
 	mu   sync.Mutex
 	err  error // of every publish
 	logs map[channel.ID][]*engine.Publication
+	keys map[string]bool
 }
 
-func newLog() *memLog { return &memLog{logs: make(map[channel.ID][]*engine.Publication)} }
+func newLog() *memLog {
+	return &memLog{logs: make(map[channel.ID][]*engine.Publication), keys: make(map[string]bool)}
+}
 
 func (l *memLog) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
 	l.mu.Lock()
 	err := l.err
 	pub := req.Publication
-	if err == nil {
+	again := req.IdempotencyKey != "" && l.keys[req.IdempotencyKey]
+	if err == nil && !again {
+		l.keys[req.IdempotencyKey] = true
 		pub.Offset = uint64(len(l.logs[req.Channel]) + 1)
 		pub.Time = time.Now().UnixMilli()
 		l.logs[req.Channel] = append(l.logs[req.Channel], &pub)
@@ -62,6 +68,30 @@ func (l *memLog) History(req engine.HistoryRequest, done func(engine.HistoryResu
 }
 
 func (l *memLog) RemoveHistory(channel.ID, engine.Retention, func(error)) {}
+
+// members are those of a Config, of all channels.
+type members struct {
+	mu sync.Mutex
+	m  map[hub.Member]bool
+}
+
+func newMembers(cfg *Config) *members {
+	m := &members{m: make(map[hub.Member]bool)}
+	cfg.IsMember = func(who hub.Member) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.m[who]
+	}
+	return m
+}
+
+func (m *members) set(d *Dispatcher, name, user string, present bool) {
+	who := hub.Member{Channel: ch(name), User: user}
+	m.mu.Lock()
+	m.m[who] = present
+	m.mu.Unlock()
+	d.Member(who)
+}
 
 // receiver is a backend; it checks what every call must have.
 type receiver struct {

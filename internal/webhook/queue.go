@@ -11,7 +11,6 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
-	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // The queue is the history of one channel, and where a receiver stands the latest
@@ -50,42 +49,6 @@ func (d *Dispatcher) cursorRetention() engine.Retention {
 	return r
 }
 
-// enqueue puts an event into the queue; calls come from one goroutine, in order.
-func (d *Dispatcher) enqueue(e Event) {
-	data, err := json.Marshal(e)
-	if err != nil {
-		d.log.Error("webhook event cannot be encoded", "event", e.Name, "error", err)
-		return
-	}
-	d.roster.apply(&e)
-	var snapshot []Event
-	due := d.snapshotDue()
-	if due {
-		snapshot = d.roster.events()
-	}
-	d.cfg.Log.Publish(engine.PublishRequest{
-		Channel: d.queue(), Retention: d.retention(), Publication: engine.Publication{Data: data},
-	}, func(res engine.PublishResult, err error) {
-		if err != nil {
-			d.cfg.Metrics.Drops.Of(metrics.DropWebhookQueue).Inc()
-			d.log.Warn("webhook event is lost", "event", e.Name, "channel", e.Channel, "error", err)
-			return
-		}
-		if due {
-			d.mu.Lock()
-			d.shots = append(d.shots, shot{snapshot, res.Position})
-			d.mu.Unlock()
-			d.nudge()
-		}
-		for _, more := range d.more {
-			select {
-			case more <- struct{}{}:
-			default:
-			}
-		}
-	})
-}
-
 // waiting reads what comes after a position, at most one call's worth. A position
 // of another epoch gives everything there is.
 func (d *Dispatcher) waiting(ctx context.Context, after engine.Position) (engine.HistoryResult, error) {
@@ -101,8 +64,8 @@ func (d *Dispatcher) waiting(ctx context.Context, after engine.Position) (engine
 	return res, err
 }
 
-// position reads where a receiver stands. A new one begins with what happens from
-// now on.
+// position reads where a receiver stands. A new one begins with what has happened
+// since this node was started.
 func (d *Dispatcher) position(ctx context.Context, url string) (at engine.Position, err error) {
 	res, err := d.history(ctx, engine.HistoryRequest{
 		Channel: d.cursor(url), Retention: d.cursorRetention(), Limit: 1, Reverse: true,
@@ -111,16 +74,37 @@ func (d *Dispatcher) position(ctx context.Context, url string) (at engine.Positi
 		return at, err
 	}
 	if len(res.Publications) == 0 {
-		top, err := d.history(ctx, engine.HistoryRequest{Channel: d.queue(), Retention: d.retention()})
-		if err != nil {
+		if at, err = d.beginning(ctx); err != nil {
 			return at, err
 		}
-		return top.Top, d.advance(ctx, url, top.Top)
+		return at, d.advance(ctx, url, at)
 	}
 	if err := json.Unmarshal(res.Publications[0].Data, &at); err != nil {
 		return at, fmt.Errorf("position of %s: %w", url, err)
 	}
 	return at, nil
+}
+
+// beginning is the position before the first event since this node was started.
+func (d *Dispatcher) beginning(ctx context.Context) (at engine.Position, err error) {
+	for {
+		res, err := d.waiting(ctx, at)
+		if err != nil {
+			return at, err
+		}
+		if at.Epoch == "" {
+			at = engine.Position{Epoch: res.Top.Epoch, Offset: res.Oldest - 1}
+		}
+		for _, pub := range res.Publications {
+			if pub.Time >= d.started.UnixMilli() {
+				return at, nil
+			}
+			at.Offset = pub.Offset
+		}
+		if len(res.Publications) == 0 || at.Offset >= res.Top.Offset {
+			return at, nil
+		}
+	}
 }
 
 // advance writes down where a receiver stands.

@@ -15,6 +15,7 @@ import (
 // and the next one tells of those who went with it.
 type roster struct {
 	sessions map[string]*guest              // by client
+	of       map[string]int                 // how many a node has
 	occupied map[string]struct{}            // channels
 	members  map[string]map[string]struct{} // users by channel
 	size     int                            // events that it is made of
@@ -22,18 +23,26 @@ type roster struct {
 
 // guest is a session.
 type guest struct {
+	node     string // the process that it is a session of
 	user     string
 	channels map[string]struct{}
 }
 
 func newRoster() *roster {
 	return &roster{
-		sessions: make(map[string]*guest), occupied: make(map[string]struct{}), members: make(map[string]map[string]struct{}),
+		sessions: make(map[string]*guest), of: make(map[string]int), occupied: make(map[string]struct{}), members: make(map[string]map[string]struct{}),
 	}
 }
 
+// entry is an event of the queue, and the node that put it there.
+type entry struct {
+	Event
+
+	Node string `json:"node,omitempty"`
+}
+
 // apply takes in an event; those that nobody comes or goes by are ignored.
-func (r *roster) apply(e *Event) {
+func (r *roster) apply(e *entry) {
 	switch e.Name {
 	case Connected:
 		r.guest(e)
@@ -41,6 +50,9 @@ func (r *roster) apply(e *Event) {
 		if g := r.sessions[e.Client]; g != nil {
 			r.size -= 1 + len(g.channels)
 			delete(r.sessions, e.Client)
+			if r.of[g.node]--; r.of[g.node] == 0 {
+				delete(r.of, g.node)
+			}
 		}
 	case Subscribed:
 		g := r.guest(e)
@@ -66,11 +78,12 @@ func (r *roster) apply(e *Event) {
 	}
 }
 
-func (r *roster) guest(e *Event) *guest {
+func (r *roster) guest(e *entry) *guest {
 	g := r.sessions[e.Client]
 	if g == nil {
-		g = &guest{user: e.User, channels: make(map[string]struct{})}
+		g = &guest{node: e.Node, user: e.User, channels: make(map[string]struct{})}
 		r.sessions[e.Client] = g
+		r.of[g.node]++
 		r.size++
 	}
 	return g
@@ -91,21 +104,21 @@ func (r *roster) remove(set map[string]struct{}, name string) {
 }
 
 // events make the roster anew.
-func (r *roster) events() []Event {
-	list := make([]Event, 0, r.size)
+func (r *roster) events() []entry {
+	list := make([]entry, 0, r.size)
 	for _, client := range sorted(r.sessions) {
 		g := r.sessions[client]
-		list = append(list, Event{Name: Connected, Client: client, User: g.user})
+		list = append(list, entry{Event{Name: Connected, Client: client, User: g.user}, g.node})
 		for _, name := range sorted(g.channels) {
-			list = append(list, Event{Name: Subscribed, Channel: name, Client: client, User: g.user})
+			list = append(list, entry{Event{Name: Subscribed, Channel: name, Client: client, User: g.user}, g.node})
 		}
 	}
 	for _, name := range sorted(r.occupied) {
-		list = append(list, Event{Name: ChannelOccupied, Channel: name})
+		list = append(list, entry{Event: Event{Name: ChannelOccupied, Channel: name}})
 	}
 	for _, name := range sorted(r.members) {
 		for _, user := range sorted(r.members[name]) {
-			list = append(list, Event{Name: MemberAdded, Channel: name, UserID: user})
+			list = append(list, entry{Event: Event{Name: MemberAdded, Channel: name, UserID: user}})
 		}
 	}
 	return list
@@ -116,10 +129,13 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 // Killed is the code of sessions whose process did not live to tell of their end.
 const Killed = 3000
 
-// farewells tell of the end of all sessions.
-func (r *roster) farewells() (list []Event) {
+// farewells tell of the end of all sessions of a node.
+func (r *roster) farewells(node string) (list []Event) {
 	for _, client := range sorted(r.sessions) {
 		g := r.sessions[client]
+		if g.node != node {
+			continue
+		}
 		for _, name := range sorted(g.channels) {
 			list = append(list, Event{Name: Unsubscribed, Channel: name, Client: client, User: g.user})
 		}
@@ -139,32 +155,21 @@ const (
 type part struct {
 	At     engine.Position `json:"at"` // of the queue
 	Of     int             `json:"of"` // how many parts there are
-	Events []Event         `json:"events"`
-}
-
-// snapshotDue counts an event of the queue, and reports whether a snapshot should
-// follow it.
-func (d *Dispatcher) snapshotDue() bool {
-	d.since++
-	if d.since < min(max(snapshotEvery, d.roster.size), max(d.cfg.MaxQueue/2, 1)) {
-		return false
-	}
-	d.since = 0
-	return true
+	Events []entry         `json:"events"`
 }
 
 // keep writes a snapshot down, and leaves the one before in place until this one
 // is whole.
-func (d *Dispatcher) keep(events []Event, at engine.Position) {
-	parts := slices.Collect(slices.Chunk(events, snapshotPart))
+func (d *Dispatcher) keep(t *term) {
+	parts := slices.Collect(slices.Chunk(t.roster.events(), snapshotPart))
 	if len(parts) == 0 {
-		parts = [][]Event{nil}
+		parts = [][]entry{nil}
 	}
 	ret := d.retention()
-	ret.Size = len(parts) + d.parts
-	d.parts = len(parts)
+	ret.Size = len(parts) + t.parts
+	t.parts = len(parts)
 	for _, p := range parts {
-		data, err := json.Marshal(part{At: at, Of: len(parts), Events: p})
+		data, err := json.Marshal(part{At: t.at, Of: len(parts), Events: p})
 		if err != nil {
 			d.log.Error("webhook roster cannot be encoded", "error", err)
 			return
@@ -179,34 +184,39 @@ func (d *Dispatcher) keep(events []Event, at engine.Position) {
 	}
 }
 
-// orphans reads who was here when the process before this one ended: the newest
-// whole snapshot, and what the queue has had since.
-func (d *Dispatcher) orphans(ctx context.Context) (*roster, error) {
-	r := newRoster()
-	at, err := d.snapshot(ctx, r)
-	if err != nil {
-		return nil, err
+// read takes in who is here as far as was told: the newest whole snapshot, and what
+// the queue has had since.
+func (d *Dispatcher) read(ctx context.Context, t *term) error {
+	if err := d.snapshot(ctx, t); err != nil {
+		return err
 	}
+	_, err := d.follow(ctx, t)
+	return err
+}
+
+// follow takes in what the queue has had since it was read last, by whichever node.
+func (d *Dispatcher) follow(ctx context.Context, t *term) (events int, err error) {
 	for {
-		res, err := d.waiting(ctx, at)
+		res, err := d.waiting(ctx, t.at)
 		if err != nil {
-			return nil, fmt.Errorf("read what was told: %w", err)
+			return events, fmt.Errorf("read what was told: %w", err)
 		}
 		for _, pub := range res.Publications {
-			var e Event
-			if err := json.Unmarshal(pub.Data, &e); err != nil {
-				return nil, fmt.Errorf("event %d of the queue: %w", pub.Offset, err)
+			e := entry{Node: pub.Tags[nodeTag]}
+			if err := json.Unmarshal(pub.Data, &e.Event); err != nil {
+				return events, fmt.Errorf("event %d of the queue: %w", pub.Offset, err)
 			}
-			r.apply(&e)
-			at = engine.Position{Epoch: res.Top.Epoch, Offset: pub.Offset}
+			t.roster.apply(&e)
+			t.at = engine.Position{Epoch: res.Top.Epoch, Offset: pub.Offset}
 		}
-		if len(res.Publications) == 0 || at.Offset >= res.Top.Offset {
-			return r, nil
+		events += len(res.Publications)
+		if len(res.Publications) == 0 || t.at.Offset >= res.Top.Offset {
+			return events, nil
 		}
 	}
 }
 
-func (d *Dispatcher) snapshot(ctx context.Context, r *roster) (at engine.Position, err error) {
+func (d *Dispatcher) snapshot(ctx context.Context, t *term) error {
 	var parts []part
 	ret := d.retention()
 	ret.Size = maxParts
@@ -214,12 +224,12 @@ func (d *Dispatcher) snapshot(ctx context.Context, r *roster) (at engine.Positio
 	for {
 		res, err := d.history(ctx, engine.HistoryRequest{Channel: d.rosterChannel(), Retention: ret, Limit: maxEvents, MaxBytes: maxBody, Since: since})
 		if err != nil {
-			return at, fmt.Errorf("read the roster: %w", err)
+			return fmt.Errorf("read the roster: %w", err)
 		}
 		for _, pub := range res.Publications {
 			var p part
 			if err := json.Unmarshal(pub.Data, &p); err != nil {
-				return at, fmt.Errorf("part %d of the roster: %w", pub.Offset, err)
+				return fmt.Errorf("part %d of the roster: %w", pub.Offset, err)
 			}
 			parts = append(parts, p)
 			since = &engine.Position{Epoch: res.Top.Epoch, Offset: pub.Offset}
@@ -235,13 +245,13 @@ func (d *Dispatcher) snapshot(ctx context.Context, r *roster) (at engine.Positio
 		}
 		for i := first; i < end; i++ {
 			for j := range parts[i].Events {
-				r.apply(&parts[i].Events[j])
+				t.roster.apply(&parts[i].Events[j])
 			}
 		}
-		d.parts = parts[end-1].Of
-		return parts[end-1].At, nil
+		t.parts, t.at = parts[end-1].Of, parts[end-1].At
+		return nil
 	}
-	return at, nil
+	return nil
 }
 
 // maxParts is more than any two snapshots have.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
-	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 )
 
@@ -23,10 +23,11 @@ func TestRosterIsWhatItsEventsMake(t *testing.T) {
 	names := append(Names(), "unheard_of")
 	r := newRoster()
 	for i := range 5000 {
-		r.apply(&Event{
+		client := random.IntN(9)
+		r.apply(&entry{Event{
 			Name: names[random.IntN(len(names))], Channel: fmt.Sprint("c", random.IntN(7)), UserID: fmt.Sprint("u", random.IntN(5)),
-			Client: fmt.Sprint("s", random.IntN(9)),
-		})
+			Client: fmt.Sprint("s", client),
+		}, fmt.Sprint("n", client%3)})
 		if i%100 > 0 {
 			continue
 		}
@@ -38,14 +39,16 @@ func TestRosterIsWhatItsEventsMake(t *testing.T) {
 		for j := range events {
 			again.apply(&events[j])
 		}
-		if got := again.events(); !slices.Equal(got, events) {
+		if got := again.events(); !slices.Equal(got, events) || !maps.Equal(again.of, r.of) {
 			t.Fatalf("after %d: %v, want %v", i, got, events)
 		}
 	}
-	for _, e := range r.farewells() {
-		r.apply(&e)
+	for _, node := range sorted(r.of) {
+		for _, e := range r.farewells(node) {
+			r.apply(&entry{Event: e})
+		}
 	}
-	if len(r.sessions) != 0 {
+	if len(r.sessions)+len(r.of) != 0 {
 		t.Errorf("%d sessions after all have been told to have ended", len(r.sessions))
 	}
 }
@@ -78,6 +81,7 @@ func TestKilledProcessIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, r := newLog(), &receiver{t: t}
 		cfg := everything(log, r)
+		members := newMembers(&cfg)
 		d := start(t, cfg)
 		tell(d, hub.TellConnected, "one", "")
 		tell(d, hub.TellConnected, "two", "")
@@ -85,7 +89,7 @@ func TestKilledProcessIsToldOf(t *testing.T) {
 			tell(d, hub.TellSubscribed, "one", name)
 			d.Changed(ch(name))
 		}
-		d.Member(ch("presence-a"), &engine.ClientInfo{User: "ann"}, true)
+		members.set(d, "presence-a", "ann", true)
 		d.Tell(hub.Tell{Kind: hub.TellDisconnected, App: channel.DefaultApp, Client: "two", Reason: hub.DisconnectSlow})
 		kill(t, log, d)
 		before := len(r.events())
@@ -151,9 +155,9 @@ func TestRosterOutlivesTheQueue(t *testing.T) {
 			t.Errorf("%d are told to have gone, a session that had ended %d times", len(gone), gone["short"])
 		}
 		d.Close(t.Context())
-		d = New(cfg)
-		if left, err := d.orphans(t.Context()); err != nil || len(left.sessions) != 0 {
-			t.Errorf("%d sessions are still here, %v", len(left.sessions), err)
+		left := &term{roster: newRoster()}
+		if err := New(cfg).read(t.Context(), left); err != nil || len(left.roster.sessions) != 0 {
+			t.Errorf("%d sessions are still here, %v", len(left.roster.sessions), err)
 		}
 	})
 }

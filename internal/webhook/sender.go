@@ -84,8 +84,7 @@ func (s *sender) run(ctx, calls context.Context) {
 	}
 }
 
-// idle is how long a sender waits for news of the queue before it looks by
-// itself: another node may have put something there.
+// idle is how long a sender waits for news of the queue before it looks by itself.
 const idle = 30 * time.Second
 
 // wait returns when there is news, after d, or when ctx ends.

@@ -15,7 +15,8 @@ type watcher struct {
 	emit     func(Event)
 
 	occupied map[channel.ID]*occupancy
-	left     map[absent]time.Time // when it will be told
+	here     map[absent]struct{}  // users who were told to have come
+	left     map[absent]time.Time // of them, those who have gone: when it will be told
 	due      []departure          // in order of their times
 }
 
@@ -39,7 +40,7 @@ type departure struct {
 func newWatcher(debounce time.Duration, emit func(Event)) *watcher {
 	return &watcher{
 		debounce: debounce, emit: emit,
-		occupied: make(map[channel.ID]*occupancy), left: make(map[absent]time.Time),
+		occupied: make(map[channel.ID]*occupancy), here: make(map[absent]struct{}), left: make(map[absent]time.Time),
 	}
 }
 
@@ -49,7 +50,7 @@ func (w *watcher) expect(app string, r *roster, until time.Time) {
 	for _, name := range sorted(r.members) {
 		for _, user := range sorted(r.members[name]) {
 			who := absent{channel.ID{App: app, Name: name}, user}
-			w.left[who] = until
+			w.here[who], w.left[who] = struct{}{}, until
 			w.add(departure{until, who})
 		}
 	}
@@ -97,20 +98,22 @@ func (w *watcher) subscribers(ch channel.ID, n int, now time.Time) {
 	o.count = n
 }
 
-// member says that a user has come to a channel, or left it.
+// member says whether a user is a member of a channel.
 func (w *watcher) member(ch channel.ID, user string, present bool, now time.Time) {
 	who := absent{ch, user}
-	if !present {
+	_, known := w.here[who]
+	_, gone := w.left[who]
+	switch {
+	case !present && known && !gone:
 		at := now.Add(w.debounce)
 		w.left[who] = at
 		w.add(departure{at, who})
-		return
+	case present && !known:
+		w.here[who] = struct{}{}
+		w.tell(Event{Name: MemberAdded, Channel: ch.Name, UserID: user})
+	case present:
+		delete(w.left, who) // back before it was told, if it was gone
 	}
-	if _, gone := w.left[who]; gone {
-		delete(w.left, who) // back before it was told
-		return
-	}
-	w.tell(Event{Name: MemberAdded, Channel: ch.Name, UserID: user})
 }
 
 // expire tells of those who have been gone for long enough.
@@ -133,6 +136,7 @@ func (w *watcher) depart(d departure) {
 	if d.user != "" {
 		if at, gone := w.left[d.absent]; gone && at.Equal(d.at) {
 			delete(w.left, d.absent)
+			delete(w.here, d.absent)
 			w.tell(Event{Name: MemberRemoved, Channel: d.channel.Name, UserID: d.user})
 		}
 		return

@@ -97,10 +97,13 @@ func TestWatcherForgets(t *testing.T) {
 	}
 	for i := range 10 {
 		w.subscribers(channel.ID{Name: fmt.Sprint("presence-", i)}, 0, now)
+		for u := range 7 {
+			w.member(channel.ID{Name: fmt.Sprint("presence-", i)}, fmt.Sprint("u", u), false, now)
+		}
 	}
 	w.expire(now.Add(time.Second))
-	if len(w.occupied)+len(w.left)+len(w.due) != 0 {
-		t.Errorf("left: %v %v %v", w.occupied, w.left, w.due)
+	if len(w.occupied)+len(w.here)+len(w.left)+len(w.due) != 0 {
+		t.Errorf("left: %v %v %v %v", w.occupied, w.here, w.left, w.due)
 	}
 }
 

@@ -2,11 +2,11 @@ package webhook
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,18 +70,27 @@ type Log interface {
 	engine.Historian
 }
 
-// Config is what a Dispatcher is made of. URLs, Key, Secret, Log and Subscribers
-// are required.
+// Config is what a Dispatcher is made of. URLs, Key, Secret, Log, Subscribers and
+// IsMember are required.
 type Config struct {
 	App         string // whose channels are told of; "": channel.DefaultApp
 	Key, Secret string
 	URLs        []string
 	Events      []string // those that are told; none: PusherNames
 	Log         Log
-	Subscribers func(channel.ID) int // how many a channel has now
-	Logger      *slog.Logger
-	Metrics     *metrics.Metrics
-	Transport   http.RoundTripper // see egress; nil: http.DefaultTransport, which goes anywhere
+	Subscribers func(channel.ID) int    // how many a channel has now, on all nodes
+	IsMember    func(m hub.Member) bool // on any node
+	// Everyone calls with every channel that has subscribers and every member, on any
+	// node; nil: there are none at first.
+	Everyone  func(occupied func(channel.ID), member func(hub.Member))
+	Logger    *slog.Logger
+	Metrics   *metrics.Metrics
+	Transport http.RoundTripper // see egress; nil: http.DefaultTransport, which goes anywhere
+
+	// Node is the id of this process among all there ever were; "": one is made up.
+	Node string
+	// Cluster is what the node is one of several in; nil: it is alone.
+	Cluster Cluster
 
 	Debounce time.Duration // how long a channel or a user must be gone to be told of
 	Timeout  time.Duration // of one call
@@ -89,47 +98,35 @@ type Config struct {
 	MaxQueue int           // events that are kept; beyond it the oldest are dropped
 }
 
+// Cluster is what a Dispatcher knows of other nodes; an engine is one.
+type Cluster interface {
+	Owner(key string) (node string, mine bool)
+	Alive() []string
+	Status() engine.Status
+}
+
 // maxNoted bounds what has happened and is not yet in the queue.
 const maxNoted = 100_000
 
 // Dispatcher takes note of what happens and has it told.
 type Dispatcher struct {
-	cfg  Config
-	log  *slog.Logger
-	want map[string]bool
+	cfg     Config
+	log     *slog.Logger
+	want    map[string]bool
+	started time.Time
 
 	mu      sync.Mutex
 	changed map[channel.ID]struct{}
-	noted   []note
+	moved   map[hub.Member]struct{}
+	noted   []Event
 	wake    chan struct{}
 
-	// Of the goroutine that looks, and of Start before it.
-	roster *roster
-	since  int // events in the queue since the last snapshot
-	parts  int // of the last snapshot
+	// Of the goroutine that looks.
+	out  outbox
+	term *term // nil: another node tells
 
-	shots []shot // snapshots to be kept, under mu
-
-	more   []chan struct{} // wakes the senders
-	unlook context.CancelFunc
-	unsend context.CancelFunc
-	hangUp context.CancelFunc // on calls under way
-	looks  sync.WaitGroup
-	sends  sync.WaitGroup
-}
-
-// shot is a snapshot whose place in the queue is known.
-type shot struct {
-	events []Event
-	at     engine.Position
-}
-
-// note is one thing that happened; a user has come or left when event is zero.
-type note struct {
-	channel channel.ID
-	user    string
-	present bool
-	event   Event
+	closing chan context.Context // by when what has happened must be in the queue
+	looks   sync.WaitGroup
 }
 
 // New makes a Dispatcher, which takes note of what happens from the beginning.
@@ -146,57 +143,34 @@ func New(cfg Config) *Dispatcher {
 	if len(cfg.Events) == 0 {
 		cfg.Events = PusherNames()
 	}
-	d := &Dispatcher{cfg: cfg, log: cfg.Logger, want: make(map[string]bool), wake: make(chan struct{}, 1), roster: newRoster()}
+	if cfg.Node == "" {
+		cfg.Node = rand.Text()
+	}
+	d := &Dispatcher{
+		cfg: cfg, log: cfg.Logger, want: make(map[string]bool), wake: make(chan struct{}, 1),
+		closing: make(chan context.Context, 1),
+	}
 	for _, name := range cfg.Events {
 		d.want[name] = true
 	}
 	return d
 }
 
-// Start begins to tell, once the hub is there and the engine attached to it;
-// called once. It fails when it cannot be read or written where the receivers
-// stand; Close is then not needed.
-func (d *Dispatcher) Start() error {
-	senders := make([]*sender, len(d.cfg.URLs))
-	for i, url := range d.cfg.URLs {
-		at, err := d.position(context.Background(), url)
-		if err != nil {
-			return fmt.Errorf("webhook: %w", err)
-		}
-		senders[i] = newSender(d, url, at)
-		d.more = append(d.more, senders[i].more)
-	}
-	left, err := d.orphans(context.Background())
-	if err != nil {
-		return fmt.Errorf("webhook: %w", err)
-	}
-	d.roster = left
-	var looking, sending, calling context.Context
-	looking, d.unlook = context.WithCancel(context.Background())
-	sending, d.unsend = context.WithCancel(context.Background())
-	calling, d.hangUp = context.WithCancel(context.Background())
-	for _, s := range senders {
-		d.sends.Go(func() {
-			s.run(sending, calling)
-			s.client.CloseIdleConnections()
-		})
-	}
-	d.looks.Go(func() { d.run(looking) })
-	return nil
+// Start begins to tell, once the hub is there and the engine attached to it; called
+// once. Where the queue cannot be read yet, it is tried again until it can.
+func (d *Dispatcher) Start() {
+	d.started = time.Now()
+	d.looks.Go(d.run)
 }
 
 // Close takes note of what has happened so far, and returns once it is in the
 // queue and no call is under way; a call that is not answered when ctx ends is
-// repeated after the next start, and so is told what is still in the queue. The
-// hub is shut down before, the engine closed afterwards.
+// repeated after the next start or by another node, and so is told what is still in
+// the queue. What is not in the queue when ctx ends is lost, and counted. The hub is
+// shut down before, the engine closed afterwards.
 func (d *Dispatcher) Close(ctx context.Context) {
-	d.unlook()
+	d.closing <- ctx
 	d.looks.Wait()
-	d.unsend()
-	stop := context.AfterFunc(ctx, d.hangUp)
-	d.sends.Wait()
-	stop()
-	d.hangUp()
 }
 
 // Changed implements hub.Observer.
@@ -214,15 +188,17 @@ func (d *Dispatcher) Changed(ch channel.ID) {
 }
 
 // Member implements hub.Observer.
-func (d *Dispatcher) Member(ch channel.ID, info *engine.ClientInfo, present bool) {
-	if ch.App != d.cfg.App || !channel.KindOf(ch.Name).Has(channel.KindPresence) {
+func (d *Dispatcher) Member(m hub.Member) {
+	if m.Channel.App != d.cfg.App || !channel.KindOf(m.Channel.Name).Has(channel.KindPresence) {
 		return
 	}
-	user := info.User
-	if user == "" {
-		user = info.Client
+	d.mu.Lock()
+	if d.moved == nil {
+		d.moved = make(map[hub.Member]struct{})
 	}
-	d.note(note{channel: ch, user: user, present: present})
+	d.moved[m] = struct{}{}
+	d.mu.Unlock()
+	d.nudge()
 }
 
 // ClientEvent implements pusher.Teller.
@@ -231,13 +207,13 @@ func (d *Dispatcher) ClientEvent(ch channel.ID, event string, data []byte, socke
 		return
 	}
 	text := string(data)
-	d.note(note{event: Event{Name: ClientEvent, Channel: ch.Name, Event: event, Data: &text, SocketID: socketID, UserID: user}})
+	d.note(Event{Name: ClientEvent, Channel: ch.Name, Event: event, Data: &text, SocketID: socketID, UserID: user})
 }
 
 // CacheMiss implements pusher.Teller.
 func (d *Dispatcher) CacheMiss(ch channel.ID) {
 	if ch.App == d.cfg.App {
-		d.note(note{event: Event{Name: CacheMiss, Channel: ch.Name}})
+		d.note(Event{Name: CacheMiss, Channel: ch.Name})
 	}
 }
 
@@ -247,6 +223,12 @@ func (d *Dispatcher) Wants() (kinds hub.TellKinds) {
 		if d.want[name] {
 			kinds |= kind
 		}
+	}
+	if d.want[ChannelOccupied] || d.want[ChannelVacated] || d.want[SubscriptionCount] {
+		kinds |= hub.TellAudience
+	}
+	if d.want[MemberAdded] || d.want[MemberRemoved] {
+		kinds |= hub.TellMembers
 	}
 	return kinds
 }
@@ -261,20 +243,20 @@ func (d *Dispatcher) Tell(t hub.Tell) {
 	if t.App != d.cfg.App {
 		return
 	}
-	d.note(note{event: Event{
+	d.note(Event{
 		Name: tellNames[t.Kind], Channel: t.Channel, Event: t.Event, Client: t.Client, User: t.User,
 		Code: t.Reason.Code, Reason: t.Reason.Reason, Epoch: t.At.Epoch, Offset: t.At.Offset,
-	}})
+	})
 }
 
-func (d *Dispatcher) note(n note) {
-	if n.event.Name != "" && !d.want[n.event.Name] {
+func (d *Dispatcher) note(e Event) {
+	if !d.want[e.Name] {
 		return
 	}
 	d.mu.Lock()
 	full := len(d.noted) >= maxNoted
 	if !full {
-		d.noted = append(d.noted, n)
+		d.noted = append(d.noted, e)
 	}
 	d.mu.Unlock()
 	if full {
@@ -291,89 +273,17 @@ func (d *Dispatcher) nudge() {
 	}
 }
 
-func (d *Dispatcher) takeShots() []shot {
+// happened is what was noted since it was taken last.
+type happened struct {
+	changed []channel.ID
+	moved   []hub.Member
+	events  []Event
+}
+
+func (d *Dispatcher) take() (h happened) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	shots := d.shots
-	d.shots = nil
-	return shots
-}
-
-func (d *Dispatcher) take() (changed []channel.ID, noted []note) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for ch := range d.changed {
-		changed = append(changed, ch)
-	}
-	noted = d.noted
-	d.changed, d.noted = nil, nil
-	return changed, noted
-}
-
-// run turns what happens into events, on one goroutine, so that those of a
-// channel are in order.
-func (d *Dispatcher) run(ctx context.Context) {
-	w := newWatcher(d.cfg.Debounce, d.enqueue)
-	w.want = d.want
-	d.bury(w, time.Now())
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		last := false
-		select {
-		case <-d.wake:
-		case <-timer.C:
-		case <-ctx.Done():
-			last = true
-		}
-		d.look(w, time.Now())
-		if last {
-			w.end()
-			return
-		}
-		if next, waits := w.next(); waits {
-			timer.Reset(time.Until(next))
-		}
-	}
-}
-
-// bury tells of the sessions that went with the process before. Channels and
-// members have restartGrace to come back before they are told to have gone.
-func (d *Dispatcher) bury(w *watcher, now time.Time) {
-	w.expect(d.cfg.App, d.roster, now.Add(max(d.cfg.Debounce, restartGrace)))
-	for _, e := range d.roster.farewells() {
-		w.tell(e)
-	}
-}
-
-// restartGrace is what clients take to come back to a server that was killed.
-const restartGrace = 10 * time.Second
-
-func (d *Dispatcher) look(w *watcher, now time.Time) {
-	changed, noted := d.take()
-	for _, s := range d.takeShots() {
-		d.keep(s.events, s.at)
-	}
-	slices.SortFunc(changed, func(a, b channel.ID) int { return strings.Compare(a.Name, b.Name) })
-	// A channel is occupied before its first member comes, and vacated after its
-	// last has left.
-	vacant := changed[:0]
-	for _, ch := range changed {
-		if n := d.cfg.Subscribers(ch); n > 0 {
-			w.subscribers(ch, n, now)
-		} else {
-			vacant = append(vacant, ch)
-		}
-	}
-	for i := range noted {
-		if n := &noted[i]; n.event.Name != "" {
-			d.enqueue(n.event)
-		} else {
-			w.member(n.channel, n.user, n.present, now)
-		}
-	}
-	for _, ch := range vacant {
-		w.subscribers(ch, 0, now)
-	}
-	w.expire(now)
+	h.changed, h.moved, h.events = slices.Collect(maps.Keys(d.changed)), slices.Collect(maps.Keys(d.moved)), d.noted
+	d.changed, d.moved, d.noted = nil, nil, nil
+	return h
 }

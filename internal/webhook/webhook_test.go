@@ -18,6 +18,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/local"
+	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
@@ -30,7 +31,7 @@ func signature(secret string, body []byte) string {
 func config(log Log, r *receiver) Config {
 	return Config{
 		Key: "key", Secret: "secret", URLs: []string{"http://backend.example/hook"}, Log: log, Transport: r,
-		Subscribers: func(channel.ID) int { return 1 }, Metrics: metrics.New(""),
+		Subscribers: func(channel.ID) int { return 1 }, IsMember: func(hub.Member) bool { return false }, Metrics: metrics.New(""),
 		Debounce: 3 * time.Second, Timeout: 10 * time.Second, RetryFor: 5 * time.Minute, MaxQueue: 1000,
 	}
 }
@@ -38,9 +39,7 @@ func config(log Log, r *receiver) Config {
 func start(t *testing.T, cfg Config) *Dispatcher {
 	t.Helper()
 	d := New(cfg)
-	if err := d.Start(); err != nil {
-		t.Fatal(err)
-	}
+	d.Start()
 	return d
 }
 
@@ -60,18 +59,19 @@ func TestWhatIsTold(t *testing.T) {
 		var count atomic.Int64
 		count.Store(2)
 		cfg.Subscribers = func(channel.ID) int { return int(count.Load()) }
+		members := newMembers(&cfg)
 		d := start(t, cfg)
 		d.Changed(ch("room"))
 		synctest.Wait()
 		d.Changed(channel.ID{App: "default/online", Name: "ann"})
 		d.Changed(ch("#server-to-user-ann"))
-		d.Member(ch("presence-x"), &engine.ClientInfo{User: "ann", Client: "1"}, true)
-		d.Member(ch("presence-x"), &engine.ClientInfo{Client: "2"}, true)
-		d.Member(ch("room"), &engine.ClientInfo{User: "ann", Client: "1"}, true)
+		members.set(d, "presence-x", "2", true)
+		members.set(d, "presence-x", "ann", true)
+		members.set(d, "room", "ann", true)
 		d.ClientEvent(channel.ID{App: channel.DefaultApp, Name: "presence-x"}, "client-e", []byte(`{"a":1}`), "1.2", "ann")
 		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-x"})
 		synctest.Wait()
-		d.Member(ch("presence-x"), &engine.ClientInfo{User: "ann", Client: "1"}, false)
+		members.set(d, "presence-x", "ann", false)
 		count.Store(0)
 		d.Changed(ch("room"))
 		time.Sleep(cfg.Debounce)
@@ -80,8 +80,8 @@ func TestWhatIsTold(t *testing.T) {
 			t, r.events(),
 			`{"name":"channel_occupied","channel":"room"}`,
 			`{"name":"subscription_count","channel":"room","subscription_count":2}`,
-			`{"name":"member_added","channel":"presence-x","user_id":"ann"}`,
 			`{"name":"member_added","channel":"presence-x","user_id":"2"}`,
+			`{"name":"member_added","channel":"presence-x","user_id":"ann"}`,
 			`{"name":"client_event","channel":"presence-x","user_id":"ann","event":"client-e","data":"{\"a\":1}","socket_id":"1.2"}`,
 			`{"name":"cache_miss","channel":"cache-x"}`,
 			`{"name":"member_removed","channel":"presence-x","user_id":"ann"}`,
@@ -162,7 +162,7 @@ func TestFullQueue(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 		log.mu.Lock()
-		log.err = engine.ErrReadOnly
+		log.err = errors.New("no disk")
 		log.mu.Unlock()
 		d.CacheMiss(channel.ID{App: channel.DefaultApp, Name: "cache-16"})
 		synctest.Wait()
@@ -173,12 +173,29 @@ func TestFullQueue(t *testing.T) {
 	})
 }
 
-func TestFailsWithoutAPosition(t *testing.T) {
-	log := newLog()
-	log.err = errors.New("no disk")
-	if err := New(config(log, &receiver{t: t})).Start(); err == nil {
-		t.Error("it started")
-	}
+// Where the queue cannot be read at first, telling begins once it can; what the queue
+// does not take for a while is told then, in order.
+func TestWaitsForTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, r := newLog(), &receiver{t: t}
+		log.err = engine.ErrReadOnly
+		cfg := config(log, r)
+		d := start(t, cfg)
+		for i := range 3 {
+			d.CacheMiss(ch(fmt.Sprint("cache-", i)))
+			time.Sleep(lastAgain)
+		}
+		log.mu.Lock()
+		log.err = nil
+		log.mu.Unlock()
+		time.Sleep(2 * lastAgain)
+		synctest.Wait()
+		same(t, r.events(), `{"name":"cache_miss","channel":"cache-0"}`, `{"name":"cache_miss","channel":"cache-1"}`, `{"name":"cache_miss","channel":"cache-2"}`)
+		if n := cfg.Metrics.Drops.Of(metrics.DropWebhookQueue).Value(); n != 0 {
+			t.Errorf("%d are counted as dropped", n)
+		}
+		d.Close(t.Context())
+	})
 }
 
 // What was not told before a stop is told after the next start, and nothing twice.

@@ -26,9 +26,12 @@ type cache struct {
 	TTL  int    `json:"ttl"` // seconds
 }
 
-// about gathers what is asked of a channel. strict refuses what a channel of its
-// kind does not have, and is otherwise left out.
-func (h *call) about(r *http.Request, name string, ask info, strict bool) (about channelInfo, err error) {
+// unknown stands for a number of subscribers that has to be asked for.
+const unknown = -1
+
+// about gathers what is asked of a channel with so many subscribers, or unknown.
+// strict refuses what a channel of its kind does not have, and is otherwise left out.
+func (h *call) about(r *http.Request, name string, subscribers int, ask info, strict bool) (about channelInfo, err error) {
 	kind := channel.KindOf(name)
 	if ask.has("user_count") {
 		switch {
@@ -43,8 +46,12 @@ func (h *call) about(r *http.Request, name string, ask info, strict bool) (about
 		}
 	}
 	if ask.has("subscription_count") {
-		n := h.hub.Subscribers(channel.ID{App: h.app, Name: name})
-		about.SubscriptionCount = &n
+		if subscribers == unknown {
+			if subscribers, err = h.hub.SubscribersOfAll(r.Context(), channel.ID{App: h.app, Name: name}); err != nil {
+				return about, err
+			}
+		}
+		about.SubscriptionCount = &subscribers
 	}
 	if ask.has("cache") {
 		switch {
@@ -77,7 +84,10 @@ func (h *call) channels(r *http.Request, _ []byte) (any, error) {
 	case ask.has("user_count") && !channel.KindOf(prefix).Has(channel.KindPresence):
 		return nil, refused(http.StatusBadRequest, "user_count needs filter_by_prefix=presence-")
 	}
-	rows, more := h.hub.Channels(hub.ChannelQuery{App: h.app, Pattern: prefix + "*", Limit: MaxListed})
+	rows, more, err := h.hub.Channels(r.Context(), hub.ChannelQuery{App: h.app, Pattern: prefix + "*", Limit: MaxListed})
+	if err != nil {
+		return nil, err
+	}
 	if more {
 		return nil, refused(http.StatusBadRequest, "too many channels: narrow them by filter_by_prefix")
 	}
@@ -86,7 +96,7 @@ func (h *call) channels(r *http.Request, _ []byte) (any, error) {
 		if strings.HasPrefix(row.Name, "#") || pusher.CheckChannel(row.Name) != nil {
 			continue // no channel of this protocol
 		}
-		about, err := h.about(r, row.Name, ask, false)
+		about, err := h.about(r, row.Name, row.Clients, ask, false)
 		if err != nil {
 			return nil, err
 		}
@@ -101,11 +111,15 @@ func (h *call) channel(r *http.Request, _ []byte) (any, error) {
 	if err := pusher.CheckChannel(name); err != nil {
 		return nil, refused(http.StatusBadRequest, err.Error())
 	}
-	about, err := h.about(r, name, info(r.URL.Query().Get("info")), true)
+	n, err := h.hub.SubscribersOfAll(r.Context(), channel.ID{App: h.app, Name: name})
 	if err != nil {
 		return nil, err
 	}
-	occupied := h.hub.Subscribers(channel.ID{App: h.app, Name: name}) > 0
+	about, err := h.about(r, name, n, info(r.URL.Query().Get("info")), true)
+	if err != nil {
+		return nil, err
+	}
+	occupied := n > 0
 	about.Occupied = &occupied
 	return about, nil
 }

@@ -104,11 +104,19 @@ func (h *call) events(r *http.Request, body []byte) (any, error) {
 	}
 	infos := make(map[string]channelInfo, len(list))
 	for i := range list {
-		if infos[list[i].Channel], err = h.about(r, list[i].Channel, e.Info, false); err != nil {
-			return nil, err
-		}
+		infos[list[i].Channel] = h.told(r, list[i].Channel, e.Info)
 	}
 	return map[string]any{"channels": infos}, nil
+}
+
+// told is what is asked of a channel that was published to. What cannot be found out
+// is left out: after an error the events would be published again.
+func (h *call) told(r *http.Request, name string, ask info) channelInfo {
+	about, err := h.about(r, name, unknown, ask, false)
+	if err != nil {
+		h.cfg.Log.Debug("a channel's state is not told with its event", "channel", name, "error", err)
+	}
+	return about
 }
 
 // batch publishes several events, in order.
@@ -141,10 +149,7 @@ func (h *call) batch(r *http.Request, body []byte) (any, error) {
 	}
 	infos := make([]channelInfo, len(request.Batch))
 	for i, e := range request.Batch {
-		var err error
-		if infos[i], err = h.about(r, e.Channel, e.Info, false); err != nil {
-			return nil, err
-		}
+		infos[i] = h.told(r, e.Channel, e.Info)
 	}
 	return map[string]any{"batch": infos}, nil
 }

@@ -60,9 +60,9 @@ func (f *fakeHub) Disconnect(_ context.Context, t hub.Target, d hub.Disconnect) 
 	return f.err
 }
 
-func (f *fakeHub) Channels(q hub.ChannelQuery) ([]hub.ChannelInfo, bool) {
+func (f *fakeHub) Channels(_ context.Context, q hub.ChannelQuery) ([]hub.ChannelInfo, bool, error) {
 	f.note("channels %s pattern=%s limit=%d", q.App, q.Pattern, q.Limit)
-	return f.rows, f.more
+	return f.rows, f.more, f.err
 }
 
-func (f *fakeHub) Subscribers(channel.ID) int { return f.count }
+func (f *fakeHub) SubscribersOfAll(context.Context, channel.ID) (int, error) { return f.count, f.err }

@@ -39,8 +39,8 @@ type Hub interface {
 	Presence(ctx context.Context, app, channel string) (engine.Members, error)
 	PresenceStats(ctx context.Context, app, channel string) (engine.PresenceStats, error)
 	Disconnect(ctx context.Context, t hub.Target, d hub.Disconnect) error
-	Channels(q hub.ChannelQuery) (rows []hub.ChannelInfo, more bool)
-	Subscribers(ch channel.ID) int
+	Channels(ctx context.Context, q hub.ChannelQuery) (rows []hub.ChannelInfo, more bool, err error)
+	SubscribersOfAll(ctx context.Context, ch channel.ID) (int, error)
 }
 
 // Apps knows every App and its keys.

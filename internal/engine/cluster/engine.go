@@ -136,7 +136,7 @@ func (e *Engine) of(ch channel.ID, d channel.Durability) *partition {
 func (e *Engine) Attach(f engine.Follower) {
 	e.follower = newSerial(f)
 	close(e.attached)
-	e.bus.Attach(e.follower)
+	e.bus.Attach(attentive(e.follower, f))
 }
 
 // Follow implements engine.Interest: of channels with history the Follower is

@@ -31,6 +31,7 @@ type recorder struct {
 	joins   []string // channel client, and "+" for the first of its user
 	leaves  []string
 	control []engine.Control
+	shared  []string // keys
 }
 
 func newRecorder(t *testing.T) *recorder {

@@ -104,6 +104,9 @@ func withoutHistory() []test {
 		{"presence is announced as told", presenceNotices},
 		{"presence is of an app", presenceApps},
 		{"control", control},
+		{"all nodes are asked", asked},
+		{"counts are shared", shared},
+		{"a key has one owner", owned},
 		{"status", status},
 	}
 }

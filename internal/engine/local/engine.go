@@ -14,6 +14,8 @@ import (
 
 // Engine is the engine of a single node.
 type Engine struct {
+	engine.Alone
+
 	// Static after Open.
 	cfg      Config
 	index    *index.Index

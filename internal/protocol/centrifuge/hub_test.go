@@ -25,6 +25,9 @@ type logEngine struct {
 }
 
 func (e *logEngine) Attach(f engine.Follower) { e.follower = f }
+func (*logEngine) Alive() []string            { return nil }
+func (*logEngine) Count(string, int)          {}
+func (*logEngine) Others(string) int          { return 0 }
 func (e *logEngine) Follow(channel.ID)        {}
 func (e *logEngine) Unfollow(channel.ID)      {}
 

@@ -30,6 +30,7 @@ const patience = 20 * time.Second
 type noEngine struct{ engine.Engine }
 
 func (noEngine) Attach(engine.Follower) {}
+func (noEngine) Alive() []string        { return nil }
 
 type nobody struct{}
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
@@ -155,6 +156,7 @@ func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier
 	}
 	c = &carrier{xhr: x, id: id, place: place, shard: place.Shard, enc: enc, polls: enc == x.polling, hello: hello, remote: r.RemoteAddr}
 	x.sessions[id] = c
+	x.cfg.Hub.Relay(id, c.takeRelayed)
 	return c, true, nil
 }
 
@@ -178,6 +180,7 @@ func (x *XHR) remove(c *carrier) {
 	defer x.mu.Unlock()
 	if x.sessions[c.id] == c {
 		delete(x.sessions, c.id)
+		x.cfg.Hub.Unrelay(c.id)
 	}
 }
 
@@ -227,9 +230,12 @@ func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// take hands the session what the request says, or carries it to the node that has
+// the session.
 func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
-	c := x.find(sessionOf(r))
-	if c == nil {
+	id := sessionOf(r)
+	c := x.find(id)
+	if id == "" || c == nil && x.cfg.Hub.Alone() {
 		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
 	}
 	body, fault := readBody(w, r, x.cfg.MaxBody, x.cfg.BodyTimeout)
@@ -242,6 +248,29 @@ func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
 		x.refusedHandshake.Inc()
 		return &refusal{http.StatusBadRequest, codeBadRequest, "the body must be a JSON array of texts"}
 	}
+	if c == nil {
+		return x.carry(r, id, body)
+	}
 	c.shard.Post(func() { c.hear(said) })
 	return nil
+}
+
+func (x *XHR) carry(r *http.Request, id string, body []byte) *refusal {
+	switch err := x.cfg.Hub.Carry(r.Context(), id, body); {
+	case err == nil:
+		return nil
+	case errors.Is(err, hub.ErrUnknownSession), errors.Is(err, engine.ErrUnknownNode):
+		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+	default:
+		x.cfg.Log.Debug("not carried to another node", "remote", r.RemoteAddr, "error", err)
+		return &refusal{http.StatusServiceUnavailable, codeTooMany, "not taken; try again"}
+	}
+}
+
+// takeRelayed takes the body of a request to another node, which has checked it.
+func (c *carrier) takeRelayed(body []byte) {
+	var said []string
+	if json.Unmarshal(body, &said) == nil {
+		c.shard.Post(func() { c.hear(said) })
+	}
 }

@@ -26,7 +26,9 @@ type Bus struct {
 	attached chan struct{} // closed by Attach
 	stop     chan struct{} // closed by Close
 
-	follower engine.Follower // static after Attach
+	follower   engine.Follower   // static after Attach
+	respondent engine.Respondent // the follower; nil: it answers nothing
+	forum      *forum
 
 	// others are the nodes that are alive, this one not among them, sorted by id.
 	// The list is replaced, never changed.
@@ -48,6 +50,7 @@ var (
 	_ engine.Presence   = (*Bus)(nil)
 	_ engine.Controller = (*Bus)(nil)
 	_ engine.Interest   = (*Bus)(nil)
+	_ engine.Peers      = (*Bus)(nil)
 )
 
 // New joins the node to the bus once Attach is called. It fails when the Config is
@@ -81,14 +84,20 @@ func New(cfg Config) (*Bus, error) {
 		}
 		r.subs, r.dropped = append(r.subs, sub), append(r.dropped, 0)
 	}
+	if b.forum, err = newForum(b); err != nil {
+		r.unsubscribe()
+		return nil, err
+	}
 	b.receiver.Go(r.run)
 	b.sender.Go(b.send)
+	b.forum.start()
 	return b, nil
 }
 
 // Attach implements engine.Interest. Other nodes hear of this one from here on.
 func (b *Bus) Attach(f engine.Follower) {
 	b.follower = f
+	b.respondent, _ = f.(engine.Respondent)
 	close(b.attached)
 }
 
@@ -118,6 +127,7 @@ func (b *Bus) Close() error {
 	b.closing.closed = true
 	b.closing.mu.Unlock()
 	close(b.stop)
+	b.forum.close()
 	b.receiver.Wait()
 	b.out.close()
 	b.sender.Wait()

@@ -1,6 +1,9 @@
 package bus
 
 import (
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -20,7 +23,8 @@ type shares struct {
 	own    map[string]uint64
 	dirty  map[string]struct{} // what others were not told yet
 	peers  map[uint32]map[string]uint64
-	others map[string]uint64 // the sums of peers
+	others map[string]uint64   // the sums of peers
+	moved  map[string]struct{} // of others, what the Follower was not told yet; nil: it is told nothing
 }
 
 func (s *shares) init() {
@@ -122,11 +126,47 @@ func (s *shares) forget(node uint32) {
 
 func (s *shares) addLocked(key string, n, instead uint64) {
 	sum := s.others[key] + n - instead
+	if n != instead && s.moved != nil {
+		s.moved[key] = struct{}{}
+	}
 	if sum == 0 {
 		delete(s.others, key)
 	} else {
 		s.others[key] = sum
 	}
+}
+
+// Shared implements engine.Peers.
+func (b *Bus) Shared() iter.Seq2[string, int] {
+	b.counts.mu.Lock()
+	all := maps.Clone(b.counts.others)
+	b.counts.mu.Unlock()
+	return func(yield func(string, int) bool) {
+		for key, n := range all {
+			if !yield(key, int(n)) {
+				return
+			}
+		}
+	}
+}
+
+// tellMoved tells the Follower which keys others have another number of.
+func (b *Bus) tellMoved() {
+	s := &b.counts
+	s.mu.Lock()
+	keys := slices.Collect(maps.Keys(s.moved))
+	clear(s.moved)
+	s.mu.Unlock()
+	if len(keys) > 0 {
+		b.respondent.Shared(keys)
+	}
+}
+
+// watch has the Follower told from now on.
+func (s *shares) watch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = make(map[string]struct{})
 }
 
 func (s *shares) keys() int {

@@ -61,6 +61,16 @@ func (b *Bus) other(id string) *peer {
 	return list[i]
 }
 
+// Alive implements engine.Peers.
+func (b *Bus) Alive() []string {
+	others := *b.others.Load()
+	list := make([]string, len(others))
+	for i, p := range others {
+		list[i] = p.id
+	}
+	return list
+}
+
 // Owner is the node that does what one of all has to do about a key: the same on
 // every node that sees the same others. While they differ there may be two.
 func (b *Bus) Owner(key string) (node string, mine bool) {

@@ -22,6 +22,8 @@ import (
 //	PREFIX.n.NODE  for one node: state, shares, answer, ask, control
 //	PREFIX.alive   beats without numbers, past all queues: neither what waits to be
 //	               sent nor what waits to be looked at makes a node look dead
+//	PREFIX.q.NODE  a question for one node's Follower, and
+//	PREFIX.a.NODE  an answer for one node: a version, the node that sent it, id understood? what…
 //
 // A node takes interest in a stream by subscribing and then asking all others for
 // their part of it. Who is asked sends state: the sessions it has in that stream,
@@ -99,10 +101,12 @@ type subjects struct {
 	streams [Shards + 1]string
 	nodes   string // and the node's id
 	alive   string
+	// What is asked of a node and what it is answered, and the node's id.
+	questions, answers string
 }
 
 func subjectsOf(prefix string) *subjects {
-	s := &subjects{nodes: prefix + ".n.", alive: prefix + ".alive"}
+	s := &subjects{nodes: prefix + ".n.", alive: prefix + ".alive", questions: prefix + ".q.", answers: prefix + ".a."}
 	for i := range Shards {
 		s.streams[i] = prefix + ".s." + strconv.Itoa(i)
 	}

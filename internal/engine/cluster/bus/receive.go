@@ -50,6 +50,9 @@ func (r *receiver) run() {
 	tick := time.NewTicker(b.cfg.Beat)
 	defer tick.Stop()
 	r.ticked = time.Now()
+	if b.respondent != nil {
+		b.counts.watch()
+	}
 	r.beat(beatGreets)
 	for {
 		select {
@@ -64,6 +67,7 @@ func (r *receiver) run() {
 		case <-b.stop:
 			return
 		}
+		b.tellMoved()
 	}
 }
 
