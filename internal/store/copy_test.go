@@ -212,3 +212,13 @@ func TestDamagedCopyIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A directory that is finished can be opened whatever was lost, also of a store that
+// does not wait for its batches.
+func TestNewReplayedDirectoryIsThereAfterACrash(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := openReplayed(t, fs, testDir)
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+	closeStore(t, s)
+	closeStore(t, openReplayed(t, crashed, testDir))
+}

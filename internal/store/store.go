@@ -187,6 +187,11 @@ func (s *Store) finish(cfg *Config, found bool) error {
 			return err
 		}
 	}
+	if !cfg.Volatile { // batches may be lost in a crash, but not whose they were
+		if err := s.Sync(); err != nil {
+			return err
+		}
+	}
 	return writeFormat(s.fs, s.dir)
 }
 
