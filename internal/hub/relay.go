@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
@@ -12,9 +13,15 @@ import (
 
 // relays take what such clients say, by the name of the session.
 type relays struct {
+	carrying atomic.Int32 // requests under way to other nodes
+
 	mu sync.Mutex
 	m  map[string]func(data []byte)
 }
+
+// maxCarrying bounds the requests that look for a session on other nodes, which anybody
+// can make; more are refused with ErrBusy.
+const maxCarrying = 64
 
 // Relay has take called with what requests to other nodes say to a session, until
 // Unrelay. take must not block, and not keep data.
@@ -43,6 +50,12 @@ func (h *Hub) relay(name string) func(data []byte) {
 // Carry brings data to the session of that name on another node, and returns when
 // that node has been sent it. Errors: ErrUnknownSession, ErrBusy.
 func (h *Hub) Carry(ctx context.Context, name string, data []byte) error {
+	if h.relays.carrying.Add(1) > maxCarrying {
+		h.relays.carrying.Add(-1)
+		h.count.emulationFull.Inc()
+		return ErrBusy
+	}
+	defer h.relays.carrying.Add(-1)
 	nodes, err := gather[string](ctx, h, &question{Kind: askSession, Name: name})
 	if err != nil {
 		return err
