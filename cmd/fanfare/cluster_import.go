@@ -75,14 +75,21 @@ func tellMoved(out io.Writer, r *move.Report) error {
 }
 
 // sender sends pieces with the server API.
-func sender(api *client.API) func(context.Context, [][]byte) ([]move.Answer, error) {
-	return func(ctx context.Context, pieces [][]byte) ([]move.Answer, error) {
+func sender(api *client.API) (send func(context.Context, [][]byte) ([]move.Answer, error)) {
+	send = func(ctx context.Context, pieces [][]byte) ([]move.Answer, error) {
 		list, err := api.ImportHistory(ctx, pieces)
-		if client.CodeOf(err) == client.CodeLimitExceeded && len(pieces) == 1 {
-			// One publication fills it, and it is larger than the server takes.
+		switch tooMuch := client.CodeOf(err) == client.CodeLimitExceeded; {
+		case tooMuch && len(pieces) == 1: // one publication that is larger than the server takes
 			return []move.Answer{{Err: err}}, nil
-		}
-		if err != nil {
+		case tooMuch: // the server's limits are lower than they usually are
+			half := len(pieces) / 2
+			first, err := send(ctx, pieces[:half])
+			if err != nil {
+				return nil, err
+			}
+			second, err := send(ctx, pieces[half:])
+			return append(first, second...), err
+		case err != nil:
 			return nil, err
 		}
 		answers := make([]move.Answer, len(list))
@@ -91,6 +98,7 @@ func sender(api *client.API) func(context.Context, [][]byte) ([]move.Answer, err
 		}
 		return answers, nil
 	}
+	return send
 }
 
 // temporary reports whether a request may succeed later: the server says so, or it is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/audit"
@@ -25,7 +26,7 @@ var (
 	ErrPieceOrder    = errors.New("a newer piece of the channel is missing")
 )
 
-// importTimeout bounds one piece.
+// importTimeout bounds one request.
 const importTimeout = 30 * time.Second
 
 type historyImportRequest struct {
@@ -71,11 +72,15 @@ func (r *historyImportRequest) run(ctx context.Context, h *call, out []byte) ([]
 		return out, notSupported("this method", "the node is alone: history is imported into a cluster")
 	}
 	there, errs := make([]bool, len(r.pieces)), make([]error, len(r.pieces))
-	inParallel(len(r.pieces), func(i int) {
-		ctx, cancel := context.WithTimeout(ctx, importTimeout)
-		defer cancel()
-		there[i], errs[i] = h.importer(ctx, r.pieces[i])
-	})
+	ctx, cancel := context.WithTimeout(ctx, importTimeout)
+	defer cancel()
+	// All at once, as they share messages of the log: to wait for some before the
+	// next is what would take long.
+	var wg sync.WaitGroup
+	for i := range r.pieces {
+		wg.Go(func() { there[i], errs[i] = h.importer(ctx, r.pieces[i]) })
+	}
+	wg.Wait()
 	out = append(out, `{"pieces":[`...)
 	for i, err := range errs {
 		if i > 0 {

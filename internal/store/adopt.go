@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/pack"
@@ -91,6 +92,12 @@ func (b *Batch) putBelow(a *Adoption, rec *Record) {
 	b.trimSize(rec)
 }
 
+// isEpoch reports whether a text can be one: what they are made of is written into
+// frames as it is.
+func isEpoch(s string) bool {
+	return s != "" && len(s) <= maxEpoch && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyz-") == ""
+}
+
 // appendAdoption encodes what only entries of this kind have:
 //
 //	epoch top last first count ( len(publication) publication )*
@@ -113,7 +120,7 @@ func (r *reader) adoption() (*Adoption, error) {
 	a := &Adoption{Epoch: r.String(), Top: r.Uvarint(), Last: r.Time(), First: r.Uvarint()}
 	n := r.Count(2)
 	switch {
-	case a.Epoch == "" || len(a.Epoch) > maxEpoch, a.Top > maxTop, n > MaxAdopted,
+	case !isEpoch(a.Epoch), a.Top > maxTop, n > MaxAdopted,
 		a.First == 0 || a.First > a.Top+1, uint64(n) > a.Top+1-a.First, n == 0 && a.First != a.Top+1:
 		r.Failed = true
 	}

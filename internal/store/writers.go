@@ -42,6 +42,10 @@ func (b *Batch) Message(m Mark) (fresh bool) {
 	return fresh
 }
 
+// Written is how far a writer has come, for whoever fills batches; 0: it is not
+// known.
+func (s *Store) Written(writer string) uint64 { return s.writes[writer].count }
+
 // forgetWriters drops those that have been silent.
 func (b *Batch) forgetWriters() {
 	for name, w := range b.store.writes {

@@ -15,7 +15,7 @@ import (
 func piece(ch channel.ID, top, first, last uint64) []byte {
 	a := &store.Adoption{Epoch: "foreign", Top: top, Last: time.Now().UnixMilli(), First: first}
 	for o := first; o <= last; o++ {
-		a.Pubs = append(a.Pubs, &engine.Publication{Data: fmt.Append(nil, "old", o), Time: time.Now().UnixMilli() - 1000})
+		a.Pubs = append(a.Pubs, &engine.Publication{Data: fmt.Appendf(nil, `"old%d"`, o), Time: time.Now().UnixMilli() - 1000})
 	}
 	return store.AppendEntry(nil, &store.Entry{Kind: store.Adopt, Channel: ch, Retention: keep(1000, channel.Disk), Adoption: a})
 }
@@ -63,7 +63,7 @@ func TestAdoptedChannelGoesOn(t *testing.T) {
 			return got.Oldest == 1 && got.Top == engine.Position{Epoch: "foreign", Offset: 104} && len(got.Publications) == 104
 		})
 		got := history(t, e, ch, r, c.truth)
-		if first, last := string(got.Publications[0].Data), string(got.Publications[99].Data); first != "old1" || last != "old100" {
+		if first, last := string(got.Publications[0].Data), string(got.Publications[99].Data); first != `"old1"` || last != `"old100"` {
 			t.Errorf("node %d has %q to %q", i+1, first, last)
 		}
 	}
@@ -78,8 +78,14 @@ func TestWhatIsNoPieceIsRefused(t *testing.T) {
 	})
 	tick := store.AppendEntry(nil, &store.Entry{Kind: store.Tick})
 	whole := piece(ch, 3, 1, 3)
+	frame := store.AppendEntry(nil, &store.Entry{Kind: store.Adopt, Channel: ch, Retention: keep(1, channel.Disk), Adoption: &store.Adoption{
+		Epoch: "e", Top: 1, First: 1, Pubs: []*engine.Publication{{Data: []byte(`1},{"push":{}`)}},
+	}})
+	epoch := store.AppendEntry(nil, &store.Entry{
+		Kind: store.Adopt, Channel: ch, Retention: keep(1, channel.Disk), Adoption: &store.Adoption{Epoch: `e","x":"`, Top: 1, First: 2},
+	})
 	newer := append([]byte{store.EntryVersion + 1}, whole[1:]...)
-	for name, b := range map[string][]byte{"nothing": nil, "in RAM": inRAM, "a tick": tick, "cut off": whole[:len(whole)-1], "too long": append(whole, 0), "newer": newer} {
+	for name, b := range map[string][]byte{"nothing": nil, "no JSON": frame, "no epoch": epoch, "in RAM": inRAM, "a tick": tick, "cut off": whole[:len(whole)-1], "too long": append(whole, 0), "newer": newer} {
 		if _, err := adopt(t, c.engines[0], b); !errors.Is(err, ErrNoPiece) {
 			t.Errorf("%s: %v", name, err)
 		}

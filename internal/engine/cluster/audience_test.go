@@ -156,6 +156,7 @@ func history(tb testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, 
 type traffic struct {
 	t       testing.TB
 	stop    chan struct{}
+	halt    func() // closes stop, once
 	running sync.WaitGroup
 
 	mu    sync.Mutex
@@ -172,6 +173,11 @@ const trafficChannels = 5
 func newTraffic(tb testing.TB, publishers int, r engine.Retention, node func(i int) engine.Engine) *traffic {
 	tb.Helper()
 	tr := &traffic{t: tb, stop: make(chan struct{}), acked: make(map[string]place), last: time.Now()}
+	tr.halt = sync.OnceFunc(func() { close(tr.stop) })
+	tb.Cleanup(func() { // of a test that fails before the end
+		tr.halt()
+		tr.running.Wait()
+	})
 	for i := range publishers {
 		tr.running.Go(func() { tr.publish(i, r, node) })
 	}
@@ -192,6 +198,9 @@ func (tr *traffic) publish(i int, r engine.Retention, node func(i int) engine.En
 			e := node(i)
 			if e == nil {
 				e = node(i + 1)
+			}
+			if e == nil {
+				return // the test is over
 			}
 			got := await(tr.t, send(e, ch, r, data, data))
 			if got.err == nil {
@@ -247,7 +256,7 @@ func (tr *traffic) longest() time.Duration {
 // end stops, and checks that what was acknowledged is what engines hold, once.
 func (tr *traffic) end(r engine.Retention, what *truth, engines ...engine.Engine) {
 	tr.t.Helper()
-	close(tr.stop)
+	tr.halt()
 	tr.running.Wait()
 	tops := map[channel.ID]uint64{}
 	for _, p := range tr.acked {

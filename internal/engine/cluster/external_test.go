@@ -1,13 +1,18 @@
+//go:build unix
+
 package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -204,4 +209,123 @@ func TestServersFail(t *testing.T) {
 	var list []engine.Engine
 	list = append(list, c.all()...)
 	traffic.end(r, c.truth, list...)
+}
+
+// wire is a way to a server that can be cut.
+type wire struct {
+	t        *testing.T
+	to       string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]bool
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{t: t, to: to, listener: l, conns: make(map[net.Conn]bool)}
+	w.running.Go(w.accept)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		w.set(true)
+		w.running.Wait()
+	})
+	return w
+}
+
+func (w *wire) accept() {
+	for {
+		near, err := w.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		far, err := net.Dial("tcp", w.to)
+		if err != nil {
+			_ = near.Close() // as a cut does
+			continue
+		}
+		if !w.add(near, far) {
+			continue
+		}
+		w.running.Go(func() { w.pass(near, far) })
+		w.running.Go(func() { w.pass(far, near) })
+	}
+}
+
+// add reports whether the wire is whole; the connections are closed otherwise.
+func (w *wire) add(list ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range list {
+		if w.cut {
+			_ = c.Close()
+		}
+		w.conns[c] = true
+	}
+	return !w.cut
+}
+
+func (w *wire) pass(from, to net.Conn) {
+	_, _ = io.Copy(to, from) // ends with either
+	_, _ = from.Close(), to.Close()
+}
+
+// set cuts the wire, or mends it.
+func (w *wire) set(cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = cut
+	for c := range w.conns {
+		if cut {
+			_ = c.Close()
+		}
+	}
+	clear(w.conns)
+}
+
+// A node that is cut off from NATS says so, refuses what is durable, and is like
+// the others once it is back: what it had sent has its effect once.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	s := newServers(t, 3)
+	on := outside(t, s)
+	w := newWire(t, s.clients[2])
+	on.stop(2)
+	var err error
+	on.nodes[2], err = node.Start(node.Config{
+		Name: "n3", URLs: []string{"nats://" + w.listener.Addr().String()}, User: "fanfare", Password: "pass", Alone: true, Logger: logger(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := crewOf(t, on, Config{Logs: 2})
+	r := keep(1_000_000, channel.Disk)
+	traffic := newTraffic(t, 6, r, c.at)
+	for range 3 {
+		traffic.flows("before", 100)
+		w.set(true)
+		traffic.flows("on the others", 200)
+		eventually(t, "it says that it is cut off", func() bool { return !c.engines[2].Status().Ready })
+		eventually(t, "it refuses", func() bool {
+			select {
+			case got := <-send(c.engines[2], named(9), r, "refused", ""):
+				return errors.Is(got.err, engine.ErrBusy)
+			case <-time.After(5 * time.Second): // it was sent before it was clear that nobody takes it
+				return false
+			}
+		})
+		w.set(false)
+		ready(t, c.engines[2])
+		traffic.flows("once it is back", 100)
+	}
+	ready(t, c.engines...)
+	traffic.end(r, c.truth, c.all()...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
@@ -308,6 +309,38 @@ func forge(t *testing.T, cfg store.Config, mark func(store.Mark) store.Mark) {
 	_, err = b.Apply(&en, &rec)
 	if err = errors.Join(err, b.Commit(), b.Wait(), s.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is under way when an index is copied, or the log turns out to be another,
+// will not be applied here; whoever waits for it is answered all the same.
+func TestUnderWayIsAnswered(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 1, Config{Logs: 1})
+	publish(t, c.engines[0], named(0), keep(10, channel.Disk), "first")
+	p := c.engines[0].disk[0]
+	s := p.index.Load().Store()
+	waits := func(count uint64) <-chan error {
+		answers := make(chan error, 1)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.pending[count] = &message{settled: make(chan struct{}), requests: []index.Request{{
+			Done: func(_ engine.PublishResult, err error) { answers <- err },
+		}}}
+		return answers
+	}
+	applied, sent := waits(s.Written(p.e.cfg.Node)), waits(1000)
+	p.reconcile(s)
+	if err := await(t, applied); !errors.Is(err, errUnseen) {
+		t.Errorf("what the index holds: %v", err)
+	}
+	if len(sent) > 0 {
+		t.Errorf("what it does not hold yet: %v", <-sent)
+	}
+	p.previous++
+	p.reconcile(s)
+	if err := await(t, sent); !errors.Is(err, errUnseen) {
+		t.Errorf("what was made for another log: %v", err)
 	}
 }
 

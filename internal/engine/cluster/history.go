@@ -47,13 +47,23 @@ func (e *Engine) read(req *engine.HistoryRequest, done func(engine.HistoryResult
 		done(engine.HistoryResult{}, engine.ErrClosed)
 		return
 	}
-	x := e.of(req.Channel, req.Retention.Durability).index.Load()
+	x := e.index(req)
 	e.leave()
 	if x == nil {
 		done(engine.HistoryResult{}, engine.ErrBusy)
 		return
 	}
-	x.History(*req, done)
+	x.History(*req, func(res engine.HistoryResult, err error) {
+		if errors.Is(err, engine.ErrClosed) && e.index(req) != x {
+			err = engine.ErrBusy // it is the index that was closed, for another
+		}
+		done(res, err)
+	})
+}
+
+// index is the one that answers a request now; nil: there is none.
+func (e *Engine) index(req *engine.HistoryRequest) *index.Index {
+	return e.of(req.Channel, req.Retention.Durability).index.Load()
 }
 
 // RemoveHistory implements engine.Historian.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
-	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/copies"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/journal"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
@@ -70,18 +70,10 @@ func (p *partition) leave(why error) {
 		p.e.cfg.Logger.Warn("log cannot be followed any more", "log", p.name, "reason", why)
 	}
 	p.why(why.Error())
-	if x := p.index.Swap(nil); x != nil {
-		p.e.copies.Drop(p.name)
-		if err := x.Close(); err != nil {
-			p.e.cfg.Logger.Error("cannot close an index", "log", p.name, "error", err)
-		}
+	if err := p.closeIndex(); err != nil {
+		p.e.cfg.Logger.Error("cannot close an index", "log", p.name, "error", err)
 	}
-	switch {
-	case errors.Is(why, errDiverged):
-		// The log that these were appended to is gone, and whoever is told that they
-		// were not stored would be right, but another node may have shown them.
-		p.abandon(engine.ErrClosed)
-	case errors.As(why, &newer):
+	if errors.As(why, &newer) {
 		<-p.ctx.Done() // another program must be started
 	}
 }
@@ -127,11 +119,13 @@ func (p *partition) join() error {
 	if err != nil {
 		return err
 	}
+	p.reconcile(x.Store())
 	p.applied.Store(x.Store().Mark().Seq)
 	p.index.Store(x)
 	p.mu.Lock()
 	p.incarnation = x.Store().Incarnation()
 	p.health.joining, p.health.known = "", 0
+	p.beyond = time.Time{}
 	told := p.health.told != ""
 	p.health.told = ""
 	p.mu.Unlock()
@@ -139,6 +133,21 @@ func (p *partition) join() error {
 		p.e.cfg.Logger.Info("log is followed again", "log", p.name)
 	}
 	return nil
+}
+
+// errUnseen answers what has become part of an index that was copied, or of a log
+// that is gone: where it stands was not seen here.
+var errUnseen = errors.New("what became of the publication was not seen on this node")
+
+// reconcile answers what is under way and will not be applied here: it is in the
+// index already, or was made for another log.
+func (p *partition) reconcile(s *store.Store) {
+	upTo := s.Written(p.e.cfg.Node)
+	if p.previous != 0 && p.previous != s.Incarnation() {
+		upTo = math.MaxUint64
+	}
+	p.previous = s.Incarnation()
+	p.abandon(upTo, errUnseen)
 }
 
 // incarnationOf reads it from the oldest message of the log; 0: the log holds
@@ -265,12 +274,28 @@ func (p *partition) openExisting(incarnation uint64) (*index.Index, error) {
 	return x, err
 }
 
+// beyondFor is how long a log must end before an index does, to be taken for
+// another: a leader that has just come may not know all yet.
+const beyondFor = 5 * time.Second
+
+var errBeyond = errors.New("the log ends before what was applied of it; its leader may be new")
+
+// wait reports whether to ask again.
+func (p *partition) wait() bool {
+	if p.beyond.IsZero() {
+		p.beyond = time.Now()
+	}
+	return time.Since(p.beyond) < beyondFor
+}
+
 // unfit says why the log does not go on from what an index has applied; "": it
 // does.
 func (p *partition) unfit(ctx context.Context, b journal.Bounds, m store.Mark) (string, error) {
 	switch {
 	case m.Seq+1 < b.First:
 		return fmt.Sprintf("it ends at message %d, the log begins at %d", m.Seq, b.First), nil
+	case m.Seq > b.Last && p.wait():
+		return "", errBeyond
 	case m.Seq > b.Last:
 		return fmt.Sprintf("it ends at message %d, the log at %d", m.Seq, b.Last), nil
 	case m.Seq < b.First || m.Seq == 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -33,13 +34,16 @@ type partition struct {
 
 	index   atomic.Pointer[index.Index] // nil: it has none now
 	applied atomic.Uint64               // number of the last message applied
+	lease   sync.Mutex                  // held by who works on the index's store, and by who closes it
 	// refusing says that the log has taken nothing for so long that whoever comes
 	// now need not wait.
 	refusing atomic.Bool
 
 	// Owned by who follows.
-	ram       store.FS // of a memory log
-	fruitless int      // how often in a row nobody had an index to copy
+	ram       store.FS  // of a memory log
+	fruitless int       // how often in a row nobody had an index to copy
+	previous  uint64    // incarnation of the log that was joined last
+	beyond    time.Time // since when the log ends before the index; zero: it does not
 
 	// Owned by the writer.
 	left   []index.Request // taken from the queue, not yet in a message
@@ -183,15 +187,19 @@ func (p *partition) watch() {
 		case <-tick.C:
 		}
 		p.refuseOverdue()
-		if x := p.index.Load(); x != nil {
-			synced = p.tend(x, synced)
-		}
+		synced = p.tend(synced)
 		p.ask()
 	}
 }
 
 // tend looks after the index: its disk, and what is due.
-func (p *partition) tend(x *index.Index, synced uint64) uint64 {
+func (p *partition) tend(synced uint64) uint64 {
+	p.lease.Lock()
+	defer p.lease.Unlock()
+	x := p.index.Load()
+	if x == nil {
+		return synced
+	}
 	x.CheckSpace()
 	if applied := p.applied.Load(); !p.memory && applied != synced && !x.Failed() {
 		if err := x.Store().Sync(); err != nil {
@@ -260,7 +268,7 @@ func (p *partition) alarm(b journal.Bounds) {
 
 // unready says why the partition cannot do its job now; "": it can.
 func (p *partition) unready() string {
-	if x := p.index.Load(); x != nil {
+	if x := p.index.Load(); x != nil && (!p.memory || x.Failed()) { // RAM that is full is no fault of the node
 		if s := x.Status(); !s.Ready {
 			return s.Reason
 		}
@@ -302,7 +310,7 @@ func (p *partition) close(deadline time.Time) error {
 	stop.Stop()
 	p.cancel()
 	p.others.Wait()
-	p.abandon(engine.ErrClosed)
+	p.abandon(math.MaxUint64, engine.ErrClosed)
 	for _, r := range p.left {
 		answer(&r, engine.ErrClosed)
 	}
@@ -315,10 +323,17 @@ func (p *partition) close(deadline time.Time) error {
 			answer(&rest[i], engine.ErrClosed)
 		}
 	}
+	return p.closeIndex()
+}
+
+// closeIndex gives the index up, if there is one.
+func (p *partition) closeIndex() error {
 	x := p.index.Swap(nil)
 	if x == nil {
 		return nil
 	}
+	p.lease.Lock()
+	defer p.lease.Unlock()
 	p.e.copies.Drop(p.name)
 	if err := x.Close(); err != nil && !errors.Is(err, index.ErrFailed) {
 		return err

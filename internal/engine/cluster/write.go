@@ -83,7 +83,7 @@ func (p *partition) joined() uint64 {
 }
 
 // pack makes the next message of what is left; nil when the first entry does not
-// fit into any, which is answered.
+// fit into any, which is answered, or the log was left.
 func (p *partition) pack(incarnation uint64) (*message, []byte) {
 	entries := make([]store.Entry, len(p.left))
 	now := p.e.now()
@@ -101,6 +101,11 @@ func (p *partition) pack(incarnation uint64) (*message, []byte) {
 	}
 	m := &message{requests: requests, settled: make(chan struct{})}
 	p.mu.Lock()
+	if p.incarnation != incarnation { // the log was left meanwhile, and may be another
+		p.mu.Unlock()
+		p.left = append(requests, p.left...)
+		return nil, nil
+	}
 	p.pending[p.made] = m
 	p.mu.Unlock()
 	p.window = append(p.window, m)
@@ -222,12 +227,14 @@ func (p *partition) oldest() *message {
 	return nil
 }
 
-// abandon answers all that is under way.
-func (p *partition) abandon(err error) {
+// abandon answers all that is under way up to a count.
+func (p *partition) abandon(upTo uint64, err error) {
 	p.mu.Lock()
-	counts := make([]uint64, 0, len(p.pending))
+	var counts []uint64
 	for c := range p.pending {
-		counts = append(counts, c)
+		if c <= upTo {
+			counts = append(counts, c)
+		}
 	}
 	p.mu.Unlock()
 	slices.Sort(counts)

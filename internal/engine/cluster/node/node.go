@@ -46,8 +46,11 @@ type Config struct {
 	Advertise string
 
 	// External.
-	URLs        []string // nats:// or tls://
-	Credentials string   // file of user credentials; "": none
+	URLs []string // nats:// or tls://
+	// Alone says to use only the servers of URLs, and not those that they tell of:
+	// where others are behind addresses that cannot be reached.
+	Alone       bool
+	Credentials string // file of user credentials; "": none
 	User        string
 	Password    string
 	Token       string
@@ -125,6 +128,9 @@ func (n *Node) Connect() (*nats.Conn, error) {
 	}
 	opts = append(opts, nats.RetryOnFailedConnect(true)) // servers may start later than the node
 	c := &n.cfg
+	if c.Alone {
+		opts = append(opts, nats.IgnoreDiscoveredServers())
+	}
 	if c.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(c.Credentials))
 	}
