@@ -41,7 +41,7 @@ type Way struct {
 }
 
 const (
-	cutOneIn      = 3 // connections are also cut by the network
+	cutOneIn      = 3 // connections are also cut by the network; who Moves keeps one in so many
 	maxConnection = 4 * time.Second
 	helloTimeout  = 10 * time.Second
 )
@@ -75,7 +75,7 @@ func (s *subscriber) connect(ctx context.Context) error {
 	}
 	listen, leave := context.WithCancel(ctx)
 	defer leave()
-	if s.random.IntN(cutOneIn) == 0 {
+	if (s.random.IntN(cutOneIn) == 0) != s.Moves {
 		listen, leave = context.WithTimeout(ctx, upTo(s.random, maxConnection))
 		defer leave()
 	}

@@ -164,10 +164,10 @@ func (t *Trio) Heal() error {
 }
 
 // wander: one in so many times a client goes to any node instead of its own.
-const wander = 4
+const wander = 2
 
-// Find waits until a node listens and gives its address: mostly that of node
-// home, which may be frozen or cut off.
+// Find waits until a node listens and gives its address: half of the time that of
+// node home, which may be frozen or cut off.
 func (t *Trio) Find(ctx context.Context, home int, random *rand.Rand) (string, error) {
 	for {
 		t.mu.Lock()
