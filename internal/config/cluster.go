@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,7 +15,7 @@ type Cluster struct {
 	Node      string   `koanf:"node"`      // names this node, unlike every other; letters, digits, - and _; empty: the host's name
 	Listen    string   `koanf:"listen"`    // address and port for the other core nodes; empty: a cluster of one
 	Advertise string   `koanf:"advertise"` // address and port that the others reach this node at; empty: `cluster.listen`
-	Peers     []string `koanf:"peers"`     // address and port of each other core node; 2 or 4, as a cluster has 3 or 5
+	Peers     []string `koanf:"peers"`     // address and port of each other core node; 2 or 4, as a cluster has 3 or 5; this node's own (`cluster.advertise`, or else `cluster.listen`) is passed over, so that all nodes can have the same list
 	Secret    Secret   `koanf:"secret"`    // core nodes know each other by it: 16 bytes at least
 	CertFile  string   `koanf:"cert_file"` // certificate, PEM, that core nodes show each other; without it what goes between them is not encrypted
 	KeyFile   string   `koanf:"key_file"`  // its private key, PEM
@@ -34,6 +36,12 @@ type Cluster struct {
 
 // On reports whether the node is one of several.
 func (c *Cluster) On() bool { return c.Name != "" || len(c.NATS) > 0 }
+
+// forgetSelf takes this node out of its peers.
+func (c *Cluster) forgetSelf() {
+	self := cmp.Or(c.Advertise, c.Listen)
+	c.Peers = slices.DeleteFunc(slices.Clone(c.Peers), func(peer string) bool { return peer == self })
+}
 
 // DefaultCluster names a cluster on an existing NATS that has no name.
 const DefaultCluster = "fanfare"
@@ -64,6 +72,10 @@ func (c *Config) checkCluster(add func(ok bool, format string, args ...any)) {
 	if k.Listen == "" {
 		add(len(k.Peers) == 0, "cluster.listen: the other core nodes have to reach this one, set an address and port")
 		return
+	}
+	if k.Advertise != "" {
+		_, port, err := net.SplitHostPort(k.Advertise)
+		add(err == nil && isPort(port), "cluster.advertise: %q is no address, it must be host:port, such as 10.0.0.1:8020", k.Advertise)
 	}
 	for _, a := range append([]string{k.Listen}, k.Peers...) {
 		_, port, err := net.SplitHostPort(a)
