@@ -25,7 +25,7 @@ const (
 	NodeLate      NodeLoss = "late"      // it came behind the next, and was counted as missed
 	NodeDropped   NodeLoss = "dropped"   // NATS dropped it here: too many wait to be looked at
 	NodeUnsent    NodeLoss = "unsent"    // NATS did not take it
-	NodeUnshared  NodeLoss = "unshared"  // a join, leave or count for which the queue had no room
+	NodeUnshared  NodeLoss = "unshared"  // a join, leave or count for which there was no room, or the info of a session that is too large
 	NodeMalformed NodeLoss = "malformed" // it could not be read
 	NodeStranger  NodeLoss = "stranger"  // it is of a node beyond those that one knows
 )

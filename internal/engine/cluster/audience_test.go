@@ -37,20 +37,20 @@ type place struct {
 func newTruth() *truth { return &truth{at: make(map[place]string)} }
 
 // see faults an offset that held something else.
-func (tr *truth) see(t testing.TB, ch channel.ID, epoch string, offset uint64, data string) {
-	t.Helper()
+func (tr *truth) see(tb testing.TB, ch channel.ID, epoch string, offset uint64, data string) {
+	tb.Helper()
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	p := place{ch, epoch, offset}
 	if was, known := tr.at[p]; known && was != data {
-		t.Errorf("%s at %s/%d holds %q, held %q", ch, epoch, offset, data, was)
+		tb.Errorf("%s at %s/%d holds %q, held %q", ch, epoch, offset, data, was)
 	}
 	tr.at[p] = data
 }
 
-func newAudience(t testing.TB, tr *truth) *audience {
-	t.Helper()
-	return &audience{t: t, truth: tr, tops: make(map[channel.ID]engine.Position)}
+func newAudience(tb testing.TB, tr *truth) *audience {
+	tb.Helper()
+	return &audience{t: tb, truth: tr, tops: make(map[channel.ID]engine.Position)}
 }
 
 // Publication implements engine.Follower.
@@ -101,22 +101,22 @@ func send(e engine.Engine, ch channel.ID, r engine.Retention, data, key string) 
 	return c
 }
 
-func await[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
+func await[T any](tb testing.TB, c <-chan T) T {
+	tb.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(testPatience):
-		t.Fatal("nothing came")
+		tb.Fatal("nothing came")
 		panic("unreachable")
 	}
 }
 
-func publish(t testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, data string) engine.PublishResult {
-	t.Helper()
-	got := await(t, send(e, ch, r, data, ""))
+func publish(tb testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, data string) engine.PublishResult {
+	tb.Helper()
+	got := await(tb, send(e, ch, r, data, ""))
 	if got.err != nil {
-		t.Fatalf("publish: %v", got.err)
+		tb.Fatalf("publish: %v", got.err)
 	}
 	return got.PublishResult
 }
@@ -135,17 +135,17 @@ func ask(e engine.Engine, ch channel.ID, r engine.Retention, since *engine.Posit
 }
 
 // history reads all that is kept, and faults a gap.
-func history(t testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, tr *truth) engine.HistoryResult {
-	t.Helper()
-	got := await(t, ask(e, ch, r, nil))
+func history(tb testing.TB, e engine.Engine, ch channel.ID, r engine.Retention, tr *truth) engine.HistoryResult {
+	tb.Helper()
+	got := await(tb, ask(e, ch, r, nil))
 	if got.err != nil {
-		t.Fatalf("history of %s: %v", ch, got.err)
+		tb.Fatalf("history of %s: %v", ch, got.err)
 	}
 	for i, p := range got.Publications {
 		if p.Offset != got.Publications[0].Offset+uint64(i) {
-			t.Errorf("history of %s: %d as number %d from %d", ch, p.Offset, i, got.Publications[0].Offset)
+			tb.Errorf("history of %s: %d as number %d from %d", ch, p.Offset, i, got.Publications[0].Offset)
 		}
-		tr.see(t, ch, got.Top.Epoch, p.Offset, string(p.Data))
+		tr.see(tb, ch, got.Top.Epoch, p.Offset, string(p.Data))
 	}
 	return got.HistoryResult
 }
@@ -169,9 +169,9 @@ const trafficChannels = 5
 
 // newTraffic publishes on the engines that nodes yields: nil is a node that is
 // away.
-func newTraffic(t testing.TB, publishers int, r engine.Retention, node func(i int) engine.Engine) *traffic {
-	t.Helper()
-	tr := &traffic{t: t, stop: make(chan struct{}), acked: make(map[string]place), last: time.Now()}
+func newTraffic(tb testing.TB, publishers int, r engine.Retention, node func(i int) engine.Engine) *traffic {
+	tb.Helper()
+	tr := &traffic{t: tb, stop: make(chan struct{}), acked: make(map[string]place), last: time.Now()}
 	for i := range publishers {
 		tr.running.Go(func() { tr.publish(i, r, node) })
 	}

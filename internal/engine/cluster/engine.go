@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -29,6 +30,9 @@ type Engine struct {
 	follower *serial // static after Attach
 	attached chan struct{}
 
+	count struct {
+		duplicates atomic.Uint64 // repeats without history
+	}
 	once [256]sync.Mutex // held while a key of a channel is asked for and remembered
 
 	closing struct {

@@ -24,16 +24,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const testPatience = 60 * time.Second
 
 // logger writes to the test's output where CLUSTER_LOG is set.
-func logger(t testing.TB) *slog.Logger {
-	t.Helper()
+func logger(tb testing.TB) *slog.Logger {
+	tb.Helper()
 	if os.Getenv("CLUSTER_LOG") == "" {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(testPatience)
@@ -41,27 +41,27 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("it does not come to be that %s", what)
+			tb.Fatalf("it does not come to be that %s", what)
 		}
 	}
 }
 
 // freePorts are addresses on loopback that nobody listens on.
-func freePorts(t testing.TB, n int) []string {
-	t.Helper()
+func freePorts(tb testing.TB, n int) []string {
+	tb.Helper()
 	var list []string
 	var open []net.Listener
 	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		open = append(open, l) // so that none is given twice
 		list = append(list, l.Addr().String())
 	}
 	for _, l := range open {
 		if err := l.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 	return list
@@ -77,16 +77,16 @@ type cast struct {
 }
 
 // newCast starts so many core nodes, which the end of the test stops.
-func newCast(t testing.TB, n int) *cast {
-	t.Helper()
-	c := &cast{t: t, dir: t.TempDir(), nodes: make([]*node.Node, n)}
+func newCast(tb testing.TB, n int) *cast {
+	tb.Helper()
+	c := &cast{t: tb, dir: tb.TempDir(), nodes: make([]*node.Node, n)}
 	if n > 1 {
-		c.ports = freePorts(t, n)
+		c.ports = freePorts(tb, n)
 	}
 	for i := range n {
 		c.start(i)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		for i := range c.nodes {
 			c.stop(i)
 		}
@@ -150,19 +150,19 @@ func (c *cast) open(i int, cfg Config, f engine.Follower) *Engine {
 }
 
 // ready waits until engines are, and know each other.
-func ready(t testing.TB, engines ...*Engine) {
-	t.Helper()
+func ready(tb testing.TB, engines ...*Engine) {
+	tb.Helper()
 	for i, e := range engines {
 		last := engine.Status{}
 		func() {
 			defer func() {
 				if !last.Ready {
-					t.Logf("node %d: %s", i+1, last.Reason)
+					tb.Logf("node %d: %s", i+1, last.Reason)
 				}
 			}()
-			eventually(t, fmt.Sprintf("node %d is ready", i+1), func() bool { last = e.Status(); return last.Ready })
+			eventually(tb, fmt.Sprintf("node %d is ready", i+1), func() bool { last = e.Status(); return last.Ready })
 		}()
-		eventually(t, fmt.Sprintf("node %d knows the others", i+1), func() bool { return len(e.bus.Nodes()) >= len(engines) })
+		eventually(tb, fmt.Sprintf("node %d knows the others", i+1), func() bool { return len(e.bus.Nodes()) >= len(engines) })
 	}
 }
 
@@ -170,11 +170,11 @@ func ready(t testing.TB, engines ...*Engine) {
 var both = []channel.Durability{channel.Disk, channel.Memory}
 
 // closeAll closes engines one after the other.
-func closeAll(t testing.TB, engines ...*Engine) {
-	t.Helper()
+func closeAll(tb testing.TB, engines ...*Engine) {
+	tb.Helper()
 	for _, e := range engines {
 		if err := e.Close(); err != nil && !errors.Is(err, engine.ErrClosed) {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 }

@@ -44,8 +44,12 @@ type partition struct {
 
 	// Owned by the writer.
 	left   []index.Request // taken from the queue, not yet in a message
-	count  uint64          // of the last message made
+	made   uint64          // count of the last message made
 	window []*message      // made and maybe not applied
+
+	count struct { // every field only rises
+		queueFull, overdue, resent atomic.Uint64
+	}
 
 	mu          sync.Mutex
 	incarnation uint64              // of the log; 0: not known
@@ -62,6 +66,8 @@ type partitionHealth struct {
 	stuck    time.Time // since when a message cannot be appended; zero: none waits
 	silent   time.Time // since when the leader does not answer; zero: it does
 	minority bool      // the leader has not heard of a majority of late
+	leader   string    // of the log, when it last answered
+	last     uint64    // number of the last message, as it said then
 	// The last message that the log held at some time, kept until it is applied.
 	known   uint64
 	knownAt time.Time
@@ -98,6 +104,7 @@ func newPartition(e *Engine, memory bool, number int) (*partition, error) {
 // long. A returned error was not told to Done.
 func (p *partition) submit(r index.Request, wait time.Duration) error {
 	if p.refusing.Load() {
+		p.count.overdue.Add(1)
 		return engine.ErrBusy
 	}
 	if x := p.index.Load(); x != nil {
@@ -107,7 +114,11 @@ func (p *partition) submit(r index.Request, wait time.Duration) error {
 		}
 	}
 	r.Until = time.Now().Add(wait)
-	return p.queue.Put(r)
+	err := p.queue.Put(r)
+	if errors.Is(err, engine.ErrBusy) {
+		p.count.queueFull.Add(1)
+	}
+	return err
 }
 
 // openIndex opens the index of a log of that incarnation.
@@ -223,6 +234,7 @@ func (p *partition) ask() {
 		return
 	}
 	h.silent, h.minority = time.Time{}, !b.Quorum
+	h.leader, h.last = b.Leader, b.Last
 	p.alarm(b)
 	applied := p.applied.Load()
 	if applied >= h.known {

@@ -47,6 +47,7 @@ func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) (res 
 	mu.Lock()
 	defer mu.Unlock()
 	if _, res.Duplicate = e.keys.Seen(req.Channel, req.IdempotencyKey, pub.Time); res.Duplicate {
+		e.count.duplicates.Add(1)
 		return res, nil
 	}
 	e.bus.Publish(req.Channel, pub, answer)

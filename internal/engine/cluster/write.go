@@ -91,8 +91,8 @@ func (p *partition) pack(incarnation uint64) (*message, []byte) {
 		p.left[i].Entry.Time = now
 		entries[i] = p.left[i].Entry
 	}
-	p.count++
-	b, taken := journal.Encode(incarnation, p.e.cfg.Node, p.count, entries, min(maxMessage, p.journal.MaxMessage()))
+	p.made++
+	b, taken := journal.Encode(incarnation, p.e.cfg.Node, p.made, entries, min(maxMessage, p.journal.MaxMessage()))
 	requests := slices.Clone(p.left[:taken])
 	p.left = p.left[taken:]
 	if most := p.journal.MaxMessage(); len(b) > most {
@@ -101,7 +101,7 @@ func (p *partition) pack(incarnation uint64) (*message, []byte) {
 	}
 	m := &message{requests: requests, settled: make(chan struct{})}
 	p.mu.Lock()
-	p.pending[p.count] = m
+	p.pending[p.made] = m
 	p.mu.Unlock()
 	p.window = append(p.window, m)
 	return m, b
@@ -110,7 +110,7 @@ func (p *partition) pack(incarnation uint64) (*message, []byte) {
 // append sends a message until it is stored, or was applied here, or is certain
 // not to be stored ever.
 func (p *partition) append(m *message, b []byte) {
-	id := fmt.Sprintf("%s-%d", p.e.cfg.Node, p.count)
+	id := fmt.Sprintf("%s-%d", p.e.cfg.Node, p.made)
 	certain := true // no attempt so far can have stored it
 	began := time.Now()
 	defer func() {
@@ -132,7 +132,7 @@ func (p *partition) append(m *message, b []byte) {
 		p.mu.Unlock()
 		if time.Since(began) > p.e.cfg.PublishWait {
 			if certain {
-				p.settle(p.count, engine.ErrBusy)
+				p.settle(p.made, engine.ErrBusy)
 				return
 			}
 			p.refusing.Store(true)
@@ -145,6 +145,7 @@ func (p *partition) append(m *message, b []byte) {
 		case <-p.ctx.Done():
 			return
 		case <-time.After(wait):
+			p.count.resent.Add(1)
 		}
 	}
 }
@@ -245,6 +246,7 @@ func (p *partition) refuseOverdue() {
 		return // it is on its way, however long the queue
 	}
 	for _, r := range p.queue.Overdue(time.Now()) {
+		p.count.overdue.Add(1)
 		answer(&r, engine.ErrBusy)
 	}
 }
@@ -255,6 +257,7 @@ func (p *partition) refuseLeft() {
 	p.left = slices.DeleteFunc(p.left, func(r index.Request) bool {
 		overdue := now.After(r.Until)
 		if overdue {
+			p.count.overdue.Add(1)
 			answer(&r, engine.ErrBusy)
 		}
 		return overdue

@@ -16,10 +16,12 @@ import (
 type Bus struct {
 	// Static after New.
 	cfg      Config
+	begun    time.Time
 	subjects *subjects
 	streams  [Shards + 1]stream
 	out      *outbound
 	inbound  chan *nats.Msg
+	pulses   chan *nats.Msg // what says who is alive, and nothing else
 	queries  chan *query
 	attached chan struct{} // closed by Attach
 	stop     chan struct{} // closed by Close
@@ -30,7 +32,7 @@ type Bus struct {
 	// The list is replaced, never changed.
 	others     atomic.Pointer[[]*peer]
 	maxPayload atomic.Int64 // bytes that NATS takes in one message; 0: not known yet
-	stuck      atomic.Int64 // Unix nanoseconds since when NATS is being given something; 0: it is not
+	stuck      atomic.Int64 // since when NATS is being given something, from begun on; 0: it is not
 	state      atomic.Int32 // nats.Status of the connection, at most a beat old
 	counts     shares
 	count      counters
@@ -56,8 +58,8 @@ func New(cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{
-		cfg: cfg, subjects: subjectsOf(cfg.Prefix), out: newOutbound(),
-		inbound: make(chan *nats.Msg, cfg.MaxInbound), queries: make(chan *query, MaxQueries),
+		cfg: cfg, begun: time.Now(), subjects: subjectsOf(cfg.Prefix), out: newOutbound(),
+		inbound: make(chan *nats.Msg, cfg.MaxInbound), pulses: make(chan *nats.Msg, MaxNodes), queries: make(chan *query, MaxQueries),
 		attached: make(chan struct{}), stop: make(chan struct{}),
 	}
 	for i := range b.streams {
@@ -68,8 +70,11 @@ func New(cfg Config) (*Bus, error) {
 	b.counts.init()
 	b.look()
 	r := newReceiver(b)
-	for _, subject := range []string{b.subjects.streams[everyone], b.subjects.nodes + cfg.Node} {
-		sub, err := cfg.Conn.ChanSubscribe(subject, b.inbound)
+	for _, to := range []struct {
+		subject string
+		queue   chan *nats.Msg
+	}{{b.subjects.streams[everyone], b.inbound}, {b.subjects.nodes + cfg.Node, b.inbound}, {b.subjects.alive, b.pulses}} {
+		sub, err := cfg.Conn.ChanSubscribe(to.subject, to.queue)
 		if err != nil {
 			r.unsubscribe()
 			return nil, fmt.Errorf("bus: subscribe: %w", err)
@@ -92,7 +97,7 @@ const stuckFor = 4
 
 // Status says whether other nodes can be reached, as of a beat ago.
 func (b *Bus) Status() engine.Status {
-	if since := b.stuck.Load(); since != 0 && time.Since(time.Unix(0, since)) > stuckFor*b.cfg.Beat {
+	if since := b.stuck.Load(); since != 0 && time.Since(b.begun)-time.Duration(since) > stuckFor*b.cfg.Beat {
 		return engine.Status{Reason: "NATS takes nothing"}
 	}
 	if s := nats.Status(b.state.Load()); s != nats.CONNECTED {
@@ -143,7 +148,7 @@ func (b *Bus) send() {
 		batch, open = b.out.take(batch)
 		b.look()
 		for i := range batch {
-			b.stuck.Store(time.Now().UnixNano())
+			b.stuck.Store(int64(time.Since(b.begun)))
 			if urgent := b.out.urgent.Swap(nil); urgent != nil {
 				b.give(urgent.subject, urgent.data)
 			}

@@ -144,6 +144,30 @@ func TestLargeState(t *testing.T) {
 	counts("with interest")
 }
 
+// A session that is too large to be told of is seen without its info, and keeps
+// nobody else from being seen.
+func TestLargeSession(t *testing.T) {
+	nodes := cluster(t, 2, servers(t, 1), nil)
+	a, b := nodes[0], nodes[1]
+	large := session("u", "large")
+	large.ConnInfo = make([]byte, 4<<20)
+	a.Join(room, large, both)
+	a.Join(room, session("u", "small"), both)
+	b.comesToSee(t, room, "large small", 1)
+	b.Follow(room)
+	b.comesToSee(t, room, "large small", 1)
+	a.Leave(room, large, both)
+	a.Join(room, large, both)
+	b.hears(t, room, "leave large", "join large")
+	for i, n := range nodes {
+		n.Members(room, func(m engine.Members, err error) {
+			if err != nil || len(m["large"].ConnInfo) != []int{len(large.ConnInfo), 0}[i] || string(m["small"].ConnInfo) != "{}" {
+				t.Errorf("%s sees infos of %d and %d bytes, %v", n.cfg.Name, len(m["large"].ConnInfo), len(m["small"].ConnInfo), err)
+			}
+		})
+	}
+}
+
 // The sessions of a node that dies leave, within 3 s of its last word by the
 // defaults; those of one that closes leave at once.
 func TestDeath(t *testing.T) {
@@ -448,7 +472,7 @@ func TestCloseAnswers(t *testing.T) {
 func TestConfig(t *testing.T) {
 	c := connect(t, servers(t, 1)[0])
 	for name, cfg := range map[string]Config{
-		"no connection": {Node: "n"}, "no node": {Conn: c}, "a subject": {Conn: c, Node: "a.b"}, "a long name": {Conn: c, Node: "n", Name: strings.Repeat("n", MaxName+1)}, "bad prefix": {Conn: c, Node: "n", Prefix: "a b"},
+		"no connection": {Node: "n"}, "no node": {Conn: c}, "a subject": {Conn: c, Node: "a.b"}, "a long name": {Conn: c, Node: "n", Name: strings.Repeat("n", MaxName+1)}, "a wildcard": {Conn: c, Node: "n", Prefix: "a.*"}, "half a prefix": {Conn: c, Node: "n", Prefix: "a."},
 	} {
 		if b, err := New(cfg); err == nil {
 			t.Errorf("%s is no error", name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,7 +23,7 @@ type Config struct {
 	// characters of [A-Za-z0-9_-]: a boot id.
 	Node   string
 	Name   string // for people, at most MaxName bytes; "": Node
-	Prefix string // of subjects; "": DefaultPrefix
+	Prefix string // of subjects, as words of the same characters with dots between them; "": DefaultPrefix
 	Logger *slog.Logger
 	// OnDead is told, on one goroutine, of a node that was not heard of for Dead,
 	// after its sessions have left; not of one that has closed its Bus. It must not
@@ -69,6 +70,11 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("bus: the node's name has %d bytes, at most %d are allowed", len(c.Name), MaxName)
 	}
 	c.Prefix = cmp.Or(c.Prefix, DefaultPrefix)
+	for token := range strings.SplitSeq(c.Prefix, ".") {
+		if !isNode(token) {
+			return c, fmt.Errorf("bus: prefix %q is not made of letters, digits, - and _ with dots between them", c.Prefix)
+		}
+	}
 	c.Beat = cmp.Or(c.Beat, DefaultBeat)
 	c.Dead = cmp.Or(c.Dead, DefaultDead)
 	c.Linger = cmp.Or(c.Linger, DefaultLinger)

@@ -11,7 +11,7 @@ type Counters struct {
 	Dropped   uint64 // messages that NATS dropped, since too many waited to be looked at
 	Unsent    uint64 // messages that NATS did not take
 	QueueFull uint64 // publications and controls refused, since too much waits to be sent
-	Unshared  uint64 // joins, leaves and counts that others were not told, for the same reason
+	Unshared  uint64 // joins, leaves and counts that others were not told, for the same reason or another limit
 	Malformed uint64 // messages that could not be read
 	Strangers uint64 // messages of nodes beyond MaxNodes
 	Synced    uint64 // states taken from other nodes

@@ -101,6 +101,27 @@ func also(s *natsserver.Server) nats.Option {
 	}
 }
 
+// That a node is alive is said past what waits on either side, and says nothing
+// that would have to be in order.
+func TestPulse(t *testing.T) {
+	srv := servers(t, 1)
+	sub, err := connect(t, srv[0]).SubscribeSync(subjectsOf(DefaultPrefix).alive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := cluster(t, 1, srv, func(int) Config { return Config{Beat: 10 * time.Millisecond} })[0]
+	a.Join(room, session("u", "1"), both) // whose number the beat tells
+	for range 3 {
+		msg, err := sub.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := decode(msg.Data); err != nil || m.kind != kindBeat || m.from != a.cfg.Node || m.name != "n0" || m.flags != 0 || len(m.tops) > 0 {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+}
+
 // When NATS takes nothing, publications are refused and not delivered, the node
 // says so, and what was taken arrives in order once NATS goes on.
 func TestNATSTakesNothing(t *testing.T) {

@@ -187,7 +187,7 @@ func (b *Bus) stateWriter(st *stream, give func(m *message, part int, last bool)
 	if st.index == everyone {
 		all := b.counts.all()
 		return func() {
-			inParts(all, sizeOfCount, func(part int, list []count, last bool) {
+			inParts(b.partSize(), all, sizeOfCount, func(part int, list []count, last bool) {
 				m := b.message(kindShares)
 				m.counts = list
 				give(m, part, last)
@@ -195,8 +195,11 @@ func (b *Bus) stateWriter(st *stream, give func(m *message, part int, last bool)
 		}
 	}
 	own := st.ofLocked(0)
+	for i := range own {
+		own[i].info = b.shown(own[i].info)
+	}
 	return func() {
-		inParts(own, sizeOfPresent, func(part int, list []present, last bool) {
+		inParts(b.partSize(), own, sizeOfPresent, func(part int, list []present, last bool) {
 			m := b.message(kindState)
 			m.state = list
 			give(m, part, last)

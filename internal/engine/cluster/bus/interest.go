@@ -70,7 +70,7 @@ func (st *stream) countLocked(ch channel.ID, by int) (turned bool) {
 	} else {
 		st.follows[ch] = now
 	}
-	return was > 0 != (now > 0)
+	return (was > 0) != (now > 0)
 }
 
 // listenLocked subscribes, and asks all others for their part, in this order.

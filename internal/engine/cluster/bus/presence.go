@@ -21,9 +21,9 @@ func (b *Bus) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	m := b.message(kindJoin)
-	m.present = present{ch, n, info}
+	m.present = present{ch, n, b.shown(info)}
 	b.changeLocked(st, m)
-	b.joinLocked(st, m.present, 0, false)
+	b.joinLocked(st, present{ch, n, info}, 0, false)
 }
 
 // Leave implements engine.Presence.
@@ -36,9 +36,9 @@ func (b *Bus) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	m := b.message(kindLeave)
-	m.present = present{ch, n, info}
+	m.present = present{ch, n, b.shown(info)}
 	b.changeLocked(st, m)
-	b.leaveLocked(st, m.present, 0)
+	b.leaveLocked(st, present{ch, n, info}, 0)
 }
 
 // Members implements engine.Presence. It fails with ErrBusy when too many ask, or

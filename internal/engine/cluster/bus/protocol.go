@@ -20,6 +20,8 @@ import (
 //	PREFIX.s.N     stream N of 0 … Shards-1: publication, join, leave
 //	PREFIX.all     stream everyone: beat, ask, query, control, counts
 //	PREFIX.n.NODE  for one node: state, shares, answer, ask, control
+//	PREFIX.alive   beats without numbers, past all queues: neither what waits to be
+//	               sent nor what waits to be looked at makes a node look dead
 //
 // A node takes interest in a stream by subscribing and then asking all others for
 // their part of it. Who is asked sends state: the sessions it has in that stream,
@@ -96,10 +98,11 @@ const (
 type subjects struct {
 	streams [Shards + 1]string
 	nodes   string // and the node's id
+	alive   string
 }
 
 func subjectsOf(prefix string) *subjects {
-	s := &subjects{nodes: prefix + ".n."}
+	s := &subjects{nodes: prefix + ".n.", alive: prefix + ".alive"}
 	for i := range Shards {
 		s.streams[i] = prefix + ".s." + strconv.Itoa(i)
 	}

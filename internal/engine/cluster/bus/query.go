@@ -63,13 +63,13 @@ func (r *receiver) answer(p *peer, q *message) {
 		case q.brief:
 			sessions = append(sessions, &engine.ClientInfo{User: m.Info.User, Client: m.Info.Client})
 		default:
-			sessions = append(sessions, m.Info)
+			sessions = append(sessions, b.shown(m.Info))
 		}
 	}
 	st.mu.Unlock()
 	id, subject := q.number, b.subjects.nodes+p.id
 	b.out.put(sending{do: func() {
-		inParts(sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
+		inParts(b.partSize(), sessions, sizeOfSession, func(part int, sessions []*engine.ClientInfo, last bool) {
 			m := b.message(kindAnswer)
 			m.number, m.part, m.sessions, m.last = id, part, sessions, last
 			b.give(subject, m.append(nil))
@@ -125,8 +125,31 @@ func (r *receiver) conclude(q *query, err error) {
 	q.done(q.sessions, err)
 }
 
-// maxPart is about how many bytes of a list go into one message.
+// maxPart is about how many bytes of a list go into one message where NATS takes
+// twice as many.
 const maxPart = 128 << 10
+
+// MaxSessionInfo is how many bytes other nodes are told of a session where NATS
+// takes four times as many. They see a larger one without its info.
+const MaxSessionInfo = maxPart / 2
+
+// partSize is maxPart, or what NATS allows.
+func (b *Bus) partSize() int {
+	if most := int(b.maxPayload.Load()); most > 0 {
+		return min(maxPart, most/2)
+	}
+	return maxPart
+}
+
+// shown is what other nodes are told of a session: one that does not fit into a
+// message would keep all others in its stream from being told.
+func (b *Bus) shown(i *engine.ClientInfo) *engine.ClientInfo {
+	if sizeOfSession(i) <= b.partSize()/2 {
+		return i
+	}
+	b.count.unshared.Add(1)
+	return &engine.ClientInfo{User: i.User, Client: i.Client}
+}
 
 func sizeOfSession(i *engine.ClientInfo) int {
 	return 8 + len(i.User) + len(i.Client) + len(i.ConnInfo) + len(i.ChanInfo)
@@ -138,11 +161,11 @@ func sizeOfPresent(p present) int {
 
 func sizeOfCount(c count) int { return 8 + len(c.key) }
 
-// inParts calls send with a list in parts of about maxPart bytes, at least once.
-func inParts[T any](list []T, size func(T) int, send func(part int, list []T, last bool)) {
+// inParts calls send with a list in parts of about most bytes, at least once.
+func inParts[T any](most int, list []T, size func(T) int, send func(part int, list []T, last bool)) {
 	for part := 0; ; part++ {
 		n, bytes := 0, 0
-		for n < len(list) && (n == 0 || bytes < maxPart) {
+		for n < len(list) && (n == 0 || bytes < most) {
 			bytes += size(list[n])
 			n++
 		}

@@ -55,6 +55,8 @@ func (r *receiver) run() {
 		select {
 		case msg := <-b.inbound:
 			r.hear(msg.Data)
+		case msg := <-b.pulses:
+			r.hear(msg.Data)
 		case q := <-b.queries:
 			r.ask(q)
 		case <-tick.C:
@@ -189,15 +191,11 @@ func (r *receiver) beat(flags uint64) {
 	b.out.put(sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
 }
 
-// pulse says that this node is alive before all that waits to be sent, which may
-// be so much that the beat comes too late.
+// pulse says that this node is alive before all that waits to be sent.
 func (r *receiver) pulse() {
-	b := r.bus
-	if n, _ := b.out.size(); n > 0 {
-		m := b.message(kindBeat)
-		m.name = b.cfg.Name
-		b.out.urgent.Store(&sending{subject: b.subjects.streams[everyone], data: m.append(nil)})
-	}
+	m := r.bus.message(kindBeat)
+	m.name = r.bus.cfg.Name
+	r.bus.out.urgent.Store(&sending{subject: r.bus.subjects.alive, data: m.append(nil)})
 }
 
 // tellCounts tells what has changed since the last beat.
@@ -207,7 +205,7 @@ func (r *receiver) tellCounts() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if list := b.counts.changed(); len(list) > 0 {
-		inParts(list, sizeOfCount, func(_ int, list []count, _ bool) {
+		inParts(b.partSize(), list, sizeOfCount, func(_ int, list []count, _ bool) {
 			m := b.message(kindCounts)
 			m.counts = list
 			b.changeLocked(st, m)

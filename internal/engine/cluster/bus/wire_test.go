@@ -142,7 +142,7 @@ func TestParts(t *testing.T) {
 		for i := range list {
 			list[i] = i
 		}
-		inParts(list, func(int) int { return maxPart/3 + 1 }, func(part int, l []int, last bool) {
+		inParts(maxPart, list, func(int) int { return maxPart/3 + 1 }, func(part int, l []int, last bool) {
 			if part != parts || len(l) > 3 {
 				t.Errorf("part %d has %d", part, len(l))
 			}

@@ -131,7 +131,7 @@ func (j *Journal) streamConfig() jetstream.StreamConfig {
 func (j *Journal) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	msg := &nats.Msg{Subject: j.cfg.Subject, Data: appendHead(nil, store.NewIncarnation(), "", 1), Header: nats.Header{
+	msg := &nats.Msg{Subject: j.cfg.Subject, Data: head(store.NewIncarnation(), "", 1), Header: nats.Header{
 		jetstream.ExpectedLastSeqHeader: []string{"0"},
 	}}
 	_, err := j.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))

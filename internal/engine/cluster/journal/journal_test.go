@@ -272,7 +272,7 @@ func TestTrimmedLogIsNoticed(t *testing.T) {
 // must read stops this one.
 func TestStrangeMessages(t *testing.T) {
 	j := made(t, config(connect(t)))
-	for i, b := range []string{"", "nonsense", string(appendHead(nil, 7, "w", 1)) + "\x05abc"} {
+	for i, b := range []string{"", "nonsense", string(head(7, "w", 1)) + "\x05abc"} {
 		if o, err := j.Append(t.Context(), fmt.Sprint(i), []byte(b)); o != Stored {
 			t.Fatal(err)
 		}
@@ -285,7 +285,7 @@ func TestStrangeMessages(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	b := appendHead(nil, 7, "w", 2)
+	b := head(7, "w", 2)
 	b[0] = Version + 1
 	if o, err := j.Append(t.Context(), "newer", b); o != Stored {
 		t.Fatal(err)

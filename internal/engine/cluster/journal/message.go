@@ -31,16 +31,16 @@ type Message struct {
 
 var errMalformed = errors.New("malformed message of the log")
 
-// appendHead begins a message; entries follow with appendEntry.
-func appendHead(dst []byte, incarnation uint64, writer string, count uint64) []byte {
-	dst = binary.BigEndian.AppendUint64(append(dst, Version), incarnation)
+// head begins a message; entries follow.
+func head(incarnation uint64, writer string, count uint64) []byte {
+	dst := binary.BigEndian.AppendUint64([]byte{Version}, incarnation)
 	return binary.AppendUvarint(pack.AppendString(dst, writer), count)
 }
 
 // Encode makes a message of entries, as many as fit into size bytes and at least
 // one, and says how many those are.
 func Encode(incarnation uint64, writer string, count uint64, entries []store.Entry, size int) (b []byte, taken int) {
-	b = appendHead(nil, incarnation, writer, count)
+	b = head(incarnation, writer, count)
 	var scratch []byte
 	for i := range entries {
 		scratch = store.AppendEntry(scratch[:0], &entries[i])

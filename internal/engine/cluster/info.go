@@ -1,0 +1,79 @@
+package cluster
+
+import (
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
+	"github.com/fanfare-push/fanfare/internal/engine/index"
+)
+
+// LogInfo is how one log is, as this node sees it.
+type LogInfo struct {
+	Name    string
+	Leader  string // name of the server that leads it; "": unknown, or it has no replicas
+	Applied uint64 // number of the last message applied here
+	Last    uint64 // number of the last message that the leader told of
+	Reason  string // why this node cannot do its job with it; "": it can
+}
+
+// Logs is how each log is.
+func (e *Engine) Logs() []LogInfo {
+	var list []LogInfo
+	for _, p := range e.partitions() {
+		info := LogInfo{Name: p.name, Reason: p.unready(), Applied: p.applied.Load()}
+		p.mu.Lock()
+		info.Leader, info.Last = p.health.leader, max(p.health.last, info.Applied)
+		p.mu.Unlock()
+		list = append(list, info)
+	}
+	return list
+}
+
+// Bus is what connects the nodes beside the logs: who they are, what is counted
+// by all, and who of them owns what only one must do.
+func (e *Engine) Bus() *bus.Bus { return e.bus }
+
+// Counters is what the engine counted since it opened, and what it holds now.
+type Counters struct {
+	index.Counters // of all logs; FreeBytes are those of the disk, ReadOnly is true if any is
+
+	QueueFull     uint64 // publishes refused: the queue of their log was full
+	Overdue       uint64 // publishes refused: their log took nothing in time
+	Resent        uint64 // messages that were sent again
+	KeysForgotten uint64 // idempotency keys dropped for MemoryKeys
+	QueueEntries  int
+}
+
+// Counters is a snapshot.
+func (e *Engine) Counters() Counters {
+	s := Counters{KeysForgotten: e.keys.Forgotten()}
+	s.Duplicates = e.count.duplicates.Load()
+	for _, p := range e.partitions() {
+		s.QueueFull += p.count.queueFull.Load()
+		s.Overdue += p.count.overdue.Load()
+		s.Resent += p.count.resent.Load()
+		s.QueueEntries += p.queue.Len()
+		if x := p.index.Load(); x != nil {
+			s.add(x.Counters(), p.memory)
+		}
+	}
+	return s
+}
+
+// add adds what the index of one log counted. What it counted before it was
+// last opened is not in it.
+func (s *Counters) add(c index.Counters, memory bool) {
+	s.Batches += c.Batches
+	s.Committed += c.Committed
+	s.SyncTime += c.SyncTime
+	s.Duplicates += c.Duplicates
+	s.ReaderQueueFull += c.ReaderQueueFull
+	s.CacheHits += c.CacheHits
+	s.CacheMisses += c.CacheMisses
+	s.Expired += c.Expired
+	s.CacheBytes += c.CacheBytes
+	s.HotChannels += c.HotChannels
+	s.ReadOnly = s.ReadOnly || c.ReadOnly
+	if !memory {
+		s.UsedBytes += c.UsedBytes
+		s.FreeBytes = c.FreeBytes
+	}
+}
