@@ -11,6 +11,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/survey"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -53,7 +54,7 @@ func (a *App) watchLogs(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.troubles.note(a.engine.cluster.Logs())
+			a.troubles.note(logsOf(a.engine.cluster))
 		}
 	}
 }
@@ -89,6 +90,17 @@ func (t *troubles) add(logs []engine.LogOverview) {
 	}
 }
 
+// logsOf are the logs as they stand here, without troubles.
+func logsOf(e *cluster.Engine) []engine.LogOverview {
+	logs := e.Logs()
+	list := make([]engine.LogOverview, len(logs))
+	for i := range logs {
+		l := &logs[i]
+		list[i] = engine.LogOverview{Name: l.Name, Leader: l.Leader, Last: l.Last, Applied: l.Applied, Reason: l.Reason}
+	}
+	return list
+}
+
 // self is how this node is.
 func (a *App) self() engine.NodeOverview {
 	info := a.hub.Info()
@@ -106,7 +118,7 @@ func (a *App) self() engine.NodeOverview {
 		if addr := d.node.Addr(); addr != nil {
 			n.Peers = cmp.Or(a.cfg.Cluster.Advertise, addr.String())
 		}
-		n.Logs = d.cluster.Logs()
+		n.Logs = logsOf(d.cluster)
 		a.troubles.add(n.Logs)
 	}
 	return n
@@ -217,12 +229,12 @@ func (a *App) bindCluster() {
 	if e == nil {
 		return
 	}
-	m.NodesAlive.Bind(func() int64 { return int64(e.Bus().Others) + 1 })
-	m.NodeStreams.Bind(func() int64 { return int64(e.Bus().Streams) })
-	m.NodeQueue.Bind(func() int64 { return int64(e.Bus().QueueBytes) })
-	m.NodeInbound.Bind(func() int64 { return int64(e.Bus().Inbound) })
+	m.NodesAlive.Bind(func() int64 { return int64(e.Bus().Counters().Others) + 1 })
+	m.NodeStreams.Bind(func() int64 { return int64(e.Bus().Counters().Streams) })
+	m.NodeQueue.Bind(func() int64 { return int64(e.Bus().Counters().QueueBytes) })
+	m.NodeInbound.Bind(func() int64 { return int64(e.Bus().Counters().Inbound) })
 	bind := func(c *metrics.Counter, of func(*bus.Counters) uint64) {
-		c.Bind(func() uint64 { now := e.Bus(); return of(&now) })
+		c.Bind(func() uint64 { now := e.Bus().Counters(); return of(&now) })
 	}
 	bind(m.NodeSent, func(c *bus.Counters) uint64 { return c.Sent })
 	bind(m.NodeReceived, func(c *bus.Counters) uint64 { return c.Received })
@@ -243,7 +255,7 @@ func (a *App) bindCluster() {
 	}
 	name := a.nodeName()
 	m.Logs.Bind(func() []metrics.LogRow {
-		logs := e.Logs()
+		logs := logsOf(e)
 		rows := make([]metrics.LogRow, len(logs))
 		for i := range logs {
 			l := &logs[i]

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -14,8 +15,10 @@ func (e *Engine) StepDown(ctx context.Context, server string) error {
 	var errs []error
 	var asked sync.WaitGroup
 	for _, p := range e.partitions() {
-		b := p.seen.Load()
-		if b == nil || b.Leader != server {
+		p.mu.Lock()
+		leader := p.health.leader
+		p.mu.Unlock()
+		if leader != server {
 			continue
 		}
 		asked.Go(func() {
@@ -28,4 +31,15 @@ func (e *Engine) StepDown(ctx context.Context, server string) error {
 	}
 	asked.Wait()
 	return errors.Join(errs...)
+}
+
+// Absent are the servers that a log should have a replica on and that its leader
+// does not hear of, by name.
+func (e *Engine) Absent() []string {
+	var names []string
+	for _, p := range e.partitions() {
+		names = append(names, p.journal.Absent()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

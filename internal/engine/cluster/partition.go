@@ -31,9 +31,8 @@ type partition struct {
 	writer   sync.WaitGroup
 	others   sync.WaitGroup // who follows and who watches
 
-	index   atomic.Pointer[index.Index]    // nil: it has none now
-	applied atomic.Uint64                  // number of the last message applied
-	seen    atomic.Pointer[journal.Bounds] // what the log's leader said last; nil: nothing yet
+	index   atomic.Pointer[index.Index] // nil: it has none now
+	applied atomic.Uint64               // number of the last message applied
 	// refusing says that the log has taken nothing for so long that whoever comes
 	// now need not wait.
 	refusing atomic.Bool
@@ -221,9 +220,6 @@ func (p *partition) ask() {
 	defer cancel()
 	began := time.Now()
 	b, err := p.journal.Bounds(ctx)
-	if err == nil {
-		p.seen.Store(&b)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := &p.health
