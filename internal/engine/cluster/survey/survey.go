@@ -1,10 +1,3 @@
-// Package survey lets a node ask all others how they are, for people.
-//
-// It owns the question, and how long answers are waited for; who does not answer in
-// time is missing, since that is what people want to see. It must not know what the
-// answers say.
-//
-// Start reading at Ask.
 package survey
 
 import (
