@@ -5,11 +5,14 @@
 //	idle -addr 127.0.0.1:8000 -n 15000 -channel room -tls
 //
 // When all are there it prints a line of JSON, and holds them until its input
-// ends; then it prints another with what became of them.
+// ends; then it prints another with what became of them. In between it prints one
+// whenever each session has been sent another publication: which one, and the moment
+// that the last session had it.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -21,6 +24,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +42,11 @@ type holder struct {
 	addr    string
 	channel string
 	secure  bool
+	each    bool // subscribes to a channel of its own
+	n       int64
 
+	pushed atomic.Int64 // publications, of all sessions
+	heard  chan heard
 	pongs  atomic.Int64
 	lost   atomic.Int64
 	ending atomic.Bool
@@ -48,6 +56,7 @@ type holder struct {
 func main() {
 	h := &holder{}
 	var n, ramp int
+	flag.BoolVar(&h.each, "each", false, "every session subscribes to a channel of its own, called as -channel with a number behind it")
 	flag.StringVar(&h.addr, "addr", "127.0.0.1:8000", "host:port of the server")
 	flag.StringVar(&h.channel, "channel", "bench", "what every session subscribes to")
 	flag.BoolVar(&h.secure, "tls", false, "over TLS, whatever the certificate")
@@ -63,6 +72,7 @@ func main() {
 // hold opens n sessions, keeps them until in ends, and reports to out.
 func (h *holder) hold(n, ramp int, in io.Reader, out io.Writer) error {
 	start := time.Now()
+	h.n, h.heard = int64(n), make(chan heard, maxHeard)
 	conns, err := h.dialAll(n, ramp)
 	defer h.release(conns)
 	if err != nil {
@@ -72,10 +82,47 @@ func (h *holder) hold(n, ramp int, in io.Reader, out io.Writer) error {
 	if err := report.Encode(map[string]float64{"ready": float64(n), "took_s": time.Since(start).Seconds()}); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, in); err != nil {
-		return err
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, in)
+		ended <- err
+	}()
+	for waiting := true; waiting; {
+		select {
+		case one := <-h.heard:
+			if err := report.Encode(one); err != nil {
+				return err
+			}
+		case err := <-ended:
+			if err != nil {
+				return err
+			}
+			waiting = false
+		}
 	}
 	return report.Encode(map[string]int64{"pongs": h.pongs.Load(), "lost": h.lost.Load()})
+}
+
+// heard is a publication that every session has been sent.
+type heard struct {
+	Publication int64 `json:"publication"` // 1, 2, …
+	At          int64 `json:"at"`          // Unix nanoseconds, of the last session
+}
+
+// maxHeard is how many may wait to be printed; those beyond are not.
+const maxHeard = 1024
+
+// push counts a publication; sessions are sent the same ones, so as many as there
+// are sessions make one for all.
+func (h *holder) push() {
+	n := h.pushed.Add(1)
+	if n%h.n != 0 {
+		return
+	}
+	select {
+	case h.heard <- heard{n / h.n, time.Now().UnixNano()}:
+	default:
+	}
 }
 
 func (h *holder) release(conns []net.Conn) {
@@ -104,7 +151,11 @@ func (h *holder) dialAll(n, ramp int) ([]net.Conn, error) {
 			if ctx.Err() != nil {
 				return
 			}
-			c, err := h.dial(ctx)
+			channel := h.channel
+			if h.each {
+				channel += strconv.Itoa(i)
+			}
+			c, err := h.dial(ctx, channel)
 			if err != nil {
 				stop(fmt.Errorf("session %d: %w", i, err))
 				return
@@ -117,7 +168,7 @@ func (h *holder) dialAll(n, ramp int) ([]net.Conn, error) {
 }
 
 // dial opens a session and leaves a goroutine that answers its pings.
-func (h *holder) dial(ctx context.Context) (net.Conn, error) {
+func (h *holder) dial(ctx context.Context, channel string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", h.addr)
@@ -132,7 +183,7 @@ func (h *holder) dial(ctx context.Context) (net.Conn, error) {
 		c = secured
 	}
 	r := bufio.NewReaderSize(c, 256)
-	if err := h.greet(c, r); err != nil {
+	if err := h.greet(c, r, channel); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	h.open.Go(func() { h.answer(c, r) })
@@ -142,7 +193,7 @@ func (h *holder) dial(ctx context.Context) (net.Conn, error) {
 const upgrade = "GET /connection/websocket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-func (h *holder) greet(c net.Conn, r *bufio.Reader) error {
+func (h *holder) greet(c net.Conn, r *bufio.Reader, channel string) error {
 	if err := c.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
@@ -156,7 +207,7 @@ func (h *holder) greet(c net.Conn, r *bufio.Reader) error {
 	if err := res.Body.Close(); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		return fmt.Errorf("HTTP %d, %w", res.StatusCode, err)
 	}
-	if _, err := c.Write(textFrame(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"` + h.channel + `"}}`)); err != nil {
+	if _, err := c.Write(textFrame(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"` + channel + `"}}`)); err != nil {
 		return err
 	}
 	for got := ""; !strings.Contains(got, `"id":2`); {
@@ -176,9 +227,15 @@ var pong = textFrame("{}")
 func (h *holder) answer(c net.Conn, r *bufio.Reader) {
 	for {
 		payload, err := readFrame(r)
-		if err == nil && string(payload) == "{}" {
+		switch {
+		case err != nil:
+		case string(payload) == "{}":
 			_, err = c.Write(pong)
 			h.pongs.Add(1)
+		default:
+			for range bytes.Count(payload, []byte(`"pub":`)) {
+				h.push()
+			}
 		}
 		if err != nil {
 			if !h.ending.Load() {

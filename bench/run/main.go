@@ -54,6 +54,8 @@ func (b *bench) sections() []section {
 		{"publish", b.publishes},
 		{"identity", b.identities},
 		{"limits", b.limits},
+		{"cluster", b.clusters},
+		{"many", b.many},
 		{"go", b.goBenchmarks},
 	}
 }

@@ -73,8 +73,9 @@ type held struct {
 }
 
 // holdIdle opens n sessions and returns when all are there.
-func (b *bench) holdIdle(ctx context.Context, addr, channel string, n int, secure bool) (*held, error) {
+func (b *bench) holdIdle(ctx context.Context, addr, channel string, n int, secure bool, more ...string) (*held, error) {
 	argv := append(b.pin(loaderCore), b.temp("idle"), "-addr", addr, "-channel", channel, "-n", strconv.Itoa(n), "-tls="+strconv.FormatBool(secure))
+	argv = append(argv, more...)
 	h := &held{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...)}
 	h.cmd.Stderr = &h.errs
 	in, err := h.cmd.StdinPipe()
@@ -99,13 +100,31 @@ func (b *bench) holdIdle(ctx context.Context, addr, channel string, n int, secur
 	return h, nil
 }
 
+// heard waits until every session has been sent a publication, and gives the moment
+// when the last one had it.
+func (h *held) heard(publication int64) (time.Time, error) {
+	for {
+		var one struct{ Publication, At int64 }
+		if err := h.out.Decode(&one); err != nil {
+			return time.Time{}, err
+		}
+		if one.Publication == publication {
+			return time.Unix(0, one.At), nil
+		}
+	}
+}
+
 // release ends the sessions; an error says that some were lost before.
 func (h *held) release() error {
 	if err := h.in.Close(); err != nil {
 		return err
 	}
-	var end map[string]float64
-	err := errors.Join(h.out.Decode(&end), h.cmd.Wait())
+	end := map[string]float64{}
+	var err error
+	for last := false; !last && err == nil; _, last = end["lost"] { // publications that nobody asked about come first
+		err = h.out.Decode(&end)
+	}
+	err = errors.Join(err, h.cmd.Wait())
 	if err == nil && end["lost"] > 0 {
 		err = fmt.Errorf("%v sessions were lost", end["lost"])
 	}

@@ -61,7 +61,7 @@ func keyCreateCommand() *cobra.Command {
 			}
 			return printSecret(out, &k)
 		}))
-	cmd.Flags().StringVar(&id, "id", "", "the key's id, which is public (default: one is made up)")
+	cmd.Flags().StringVar(&id, "id", "", "the key's id, which is public; choosing it takes the operator's key (default: one is made up)")
 	cmd.Flags().StringVar(&scope, "scope", "", "publish, read, admin or sign")
 	_ = cmd.MarkFlagRequired("scope") // the flag is there
 	return cmd

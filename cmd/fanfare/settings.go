@@ -34,6 +34,7 @@ func (s *settings) addAll(cmd *cobra.Command) {
 	f.String("node", d.Cluster.Node, "name of this node in the cluster")
 	f.String("cluster-listen", d.Cluster.Listen, "address and port for the other core nodes")
 	f.String("cluster-peers", "", "address and port of each other core node, separated by commas")
+	f.Bool("edge", false, "hold connections only: join the core nodes of --cluster-peers, and come and go freely")
 	f.String("nats", "", "URLs of an existing NATS cluster, separated by commas, in place of the built-in server")
 	f.String("log-level", d.Log.Level, "debug, info, warn or error")
 	f.String("log-format", d.Log.Format, "text or json")
@@ -42,7 +43,7 @@ func (s *settings) addAll(cmd *cobra.Command) {
 // flagKeys are the settings that have a flag.
 var flagKeys = []string{
 	"listen", "data_dir", "dev", "transport", "log.level", "log.format",
-	"cluster.name", "cluster.node", "cluster.listen", "cluster.peers", "cluster.nats",
+	"cluster.name", "cluster.node", "cluster.listen", "cluster.peers", "cluster.nats", "cluster.edge",
 }
 
 // flagOf is what the flag of a key is called: as the key, but for those that
@@ -55,6 +56,8 @@ func flagOf(key string) string {
 		return "node"
 	case "cluster.nats":
 		return "nats"
+	case "cluster.edge":
+		return "edge"
 	}
 	return config.FlagName(key)
 }

@@ -223,6 +223,7 @@ func (r *keysRequest) run(_ context.Context, h *call, out []byte) ([]byte, error
 type keyCreateRequest struct {
 	appRequest
 	id, scope string
+	madeUp    bool // the id
 }
 
 func keyCreateFields() []field[keyCreateRequest] {
@@ -238,7 +239,13 @@ func (r *keyCreateRequest) run(ctx context.Context, h *call, out []byte) ([]byte
 	if err != nil {
 		return out, err
 	}
-	k, secret, err := h.apps.CreateKey(ctx, a.Name, r.name(), tenant.Scope(r.scope))
+	id := r.name()
+	if !r.madeUp && h.scope != tenant.Operator {
+		// Ids are of all Apps together: who could choose them would learn of others'
+		// keys, and have the Pusher clients of one that was revoked.
+		return out, final(codePermissionDenied, http.StatusForbidden, "only the operator's key chooses the id of a key: leave id out")
+	}
+	k, secret, err := h.apps.CreateKey(ctx, a.Name, id, tenant.Scope(r.scope))
 	if err != nil {
 		return out, changed(err)
 	}
@@ -250,7 +257,7 @@ func (r *keyCreateRequest) run(ctx context.Context, h *call, out []byte) ([]byte
 // name is the id that is asked for, or one that is made up, once.
 func (r *keyCreateRequest) name() string {
 	if r.id == "" {
-		r.id = tenant.NewKeyID()
+		r.id, r.madeUp = tenant.NewKeyID(), true
 	}
 	return r.id
 }
@@ -376,6 +383,9 @@ func (r *namespaceSetRequest) run(ctx context.Context, h *call, out []byte) ([]b
 	}
 	if r.namespace == nil {
 		return out, badRequest(`namespace is required, as in {"namespace": {"name": "chat", "presence": true}}`)
+	}
+	if len(r.namespace) > tenant.MaxNamespaceBytes {
+		return out, limitExceeded("a namespace has at most %d bytes", tenant.MaxNamespaceBytes)
 	}
 	n, err := h.namespaces.Parse(r.namespace)
 	if err != nil {

@@ -92,6 +92,7 @@ func TestAppErrors(t *testing.T) {
 		{"key_rotate", `{"id":"api.key"}`, http.StatusConflict, "in the settings"},
 		{"key_rotate", `{"app":"shop","id":"mine","overlap":"1"}`, http.StatusBadRequest, "duration"},
 		{"key_rotate", `{"app":"shop","id":"mine","overlap":"9000h"}`, http.StatusBadRequest, "0 to"},
+		{"namespace_set", `{"namespace":{"name":"big","channel_regex":"` + strings.Repeat("a", tenant.MaxNamespaceBytes) + `"}}`, http.StatusRequestEntityTooLarge, "bytes"},
 		{"key_revoke", `{"id":"api.key"}`, http.StatusConflict, "in the settings"},
 		{"key_revoke", `{"id":"mine"}`, http.StatusNotFound, "there is none"},
 		{"namespace_set", `{"namespace":{"name":"a b"}}`, http.StatusBadRequest, "must match"},
@@ -143,6 +144,13 @@ func TestKeysOfOtherApps(t *testing.T) {
 	}
 	if _, body := f.call(t, post("dead_letters", `{}`, as)); !strings.Contains(body, `"events":[]`) {
 		t.Errorf("dead letters of the default app: %s", body)
+	}
+	// Ids are of all Apps together: nobody but the operator chooses them.
+	if _, e := f.refused(t, post("key_create", `{"scope":"sign","id":"free"}`, as)); e.Code != 103 {
+		t.Errorf("an id of one's own: %+v", e)
+	}
+	if _, body := f.call(t, post("key_create", `{"scope":"sign"}`, as)); !strings.Contains(body, `"secret"`) {
+		t.Error(body)
 	}
 	if f.apps.App("shop") == nil || len(f.apps.App("shop").Keys) != 2 {
 		t.Errorf("%+v", f.apps.App("shop"))

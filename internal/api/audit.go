@@ -89,6 +89,13 @@ func outcome(err error) (audit.Outcome, string) {
 	return audit.Refused, f.message
 }
 
+// refusedScope tells an Auditor of a key that is not for what was asked.
+func (h *Handler) refusedScope(c *caller, method string, f *fault) {
+	if h.auditor != nil {
+		h.auditor.Refuse(audit.Entry{App: c.app, KeyID: c.keyID(), Remote: c.remote, Target: audit.Target{Method: method}}, f.message)
+	}
+}
+
 // refusedKey tells an Auditor of a key that opened nothing.
 func (h *Handler) refusedKey(r *http.Request, f *fault) {
 	if h.auditor != nil {

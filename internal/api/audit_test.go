@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -136,6 +137,27 @@ func TestUnwrittenActionIsNotDone(t *testing.T) {
 	}
 	if f.good(t, "publish", `{"channel":"c","data":1}`) == "" {
 		t.Error("a publish needs no audit log")
+	}
+}
+
+// A key that is not for what is asked is written down with its App, in a batch, too.
+func TestRefusedScopesAreAudited(t *testing.T) {
+	f, a := audited()
+	var made struct{ Secret string }
+	if err := json.Unmarshal([]byte(f.good(t, "key_create", `{"scope":"read"}`)), &made); err != nil {
+		t.Fatal(err)
+	}
+	a.told = nil
+	as := header("X-API-Key", made.Secret)
+	f.call(t, post("publish", `{"channel":"a","data":1}`, as))
+	f.call(t, post("batch", `{"commands":[{"info":{}},{"disconnect":{"user":"u"}}]}`, as))
+	who := "key " + audit.KeyID(made.Secret) + " from=192.0.2.1:1234 for="
+	want := []string{
+		who + "publish: this key has the scope read, and this takes one with the scope publish",
+		who + "disconnect: this key has the scope read, and this takes one with the scope admin",
+	}
+	if !slices.Equal(a.told, want) {
+		t.Errorf("%q\nwant %q", a.told, want)
 	}
 }
 

@@ -111,6 +111,7 @@ func (r *batchRequest) run(ctx context.Context, h *call, out []byte) ([]byte, er
 		if e := &r.commands[i]; e.err == nil {
 			if f := h.may(h.methods[e.method].scope); f != nil {
 				e.err = f
+				h.refusedScope(&h.caller, e.method, f)
 			}
 		}
 	}

@@ -148,8 +148,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 	if f := h.tooOften(who.secret); f != nil {
 		return nil, nil, f
 	}
+	who.remote = r.RemoteAddr
 	if f := who.may(m.scope); f != nil {
-		h.refusedKey(r, f)
+		h.refusedScope(&who, strings.TrimPrefix(r.URL.Path, Prefix), f)
 		return nil, nil, f
 	}
 	if err := checkHeaders(r); err != nil {
@@ -158,7 +159,6 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, m *method, b *b
 	if err := h.readBody(w, r, b); err != nil {
 		return nil, nil, err
 	}
-	who.remote = r.RemoteAddr
 	cmd, err := h.parse(m, b.in)
 	b.call = call{h, who}
 	return &b.call, cmd, err

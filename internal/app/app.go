@@ -241,7 +241,10 @@ func (a *App) warn() {
 	if a.asking != nil && a.cfg.Hooks.Secret == "" {
 		a.log.Warn("a backend cannot tell the questions of its hooks from forged ones: set hooks.secret")
 	}
-	if a.cfg.API.Key == "" {
+	switch {
+	case a.cfg.API.Key == "" && len(a.cfg.App.Keys)+len(a.cfg.Apps) > 0:
+		a.log.Warn("the lists and /metrics refuse everybody, and nobody can manage apps: set api.key")
+	case a.cfg.API.Key == "":
 		a.log.Warn("the server API, the lists and /metrics refuse everybody: set api.key")
 	}
 }

@@ -122,6 +122,9 @@ func fixedKeys(list []config.AppKey, at string) ([]tenant.Key, error) {
 			if secret = strings.TrimRight(string(text), "\r\n"); secret == "" {
 				return nil, fmt.Errorf("%s[%s]: %s is empty", at, k.ID, k.SecretFile)
 			}
+			if config.IsPlaceholder(config.Secret(secret)) {
+				return nil, fmt.Errorf("%s[%s]: %s holds a placeholder, not a secret", at, k.ID, k.SecretFile)
+			}
 		}
 		keys[i] = tenant.FixedKey(k.ID, tenant.Scope(k.Scope), secret)
 	}

@@ -118,6 +118,17 @@ func (a *App) nodeConfig() (node.Config, error) {
 		Listen: c.Listen, Peers: c.Peers, Secret: string(c.Secret), Advertise: c.Advertise,
 		URLs: c.NATS, Credentials: c.NATSCredentials, User: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
 	}
+	n.ListenClients = c.ListenEdges
+	if c.Edge {
+		n.Peers, n.URLs, n.Token = nil, nil, string(c.Secret)
+		scheme := "nats://"
+		if c.CertFile != "" {
+			scheme = "tls://"
+		}
+		for _, peer := range c.Peers {
+			n.URLs = append(n.URLs, scheme+peer)
+		}
+	}
 	if c.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 		if err != nil {
@@ -138,6 +149,9 @@ func (a *App) nodeConfig() (node.Config, error) {
 		return n, fmt.Errorf("cluster.nats_ca_file: %w", err)
 	}
 	n.ClientTLS = authorities
+	if c.Edge {
+		n.ClientTLS = n.TLS
+	}
 	return n, nil
 }
 
@@ -165,7 +179,7 @@ func (a *App) clusterConfig(n *node.Node) cluster.Config {
 	switch {
 	case replicas > 0:
 	case n.Embedded():
-		replicas = len(c.Peers) + 1
+		replicas = len(c.Peers) + 1 // an edge node makes no log
 	default:
 		replicas = externalReplicas
 	}

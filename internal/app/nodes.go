@@ -11,7 +11,6 @@ import (
 	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine"
-	"github.com/fanfare-push/fanfare/internal/engine/cluster"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/survey"
 	"github.com/fanfare-push/fanfare/internal/metrics"
@@ -54,7 +53,7 @@ func (a *App) watchLogs(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.troubles.note(logsOf(a.engine.cluster))
+			a.troubles.note(a.engine.cluster.Logs())
 		}
 	}
 }
@@ -90,17 +89,6 @@ func (t *troubles) add(logs []engine.LogOverview) {
 	}
 }
 
-// logsOf are the logs as they stand here, without troubles.
-func logsOf(e *cluster.Engine) []engine.LogOverview {
-	logs := e.Logs()
-	list := make([]engine.LogOverview, len(logs))
-	for i := range logs {
-		l := &logs[i]
-		list[i] = engine.LogOverview{Name: l.Name, Leader: l.Leader, Last: l.Last, Applied: l.Applied, Reason: l.Reason}
-	}
-	return list
-}
-
 // self is how this node is.
 func (a *App) self() engine.NodeOverview {
 	info := a.hub.Info()
@@ -111,14 +99,17 @@ func (a *App) self() engine.NodeOverview {
 	n.Reason = a.unready()
 	n.Ready = n.Reason == ""
 	d := a.engine
-	if d.cluster == nil || d.node.Embedded() {
+	switch {
+	case d.cluster == nil || d.node.Embedded():
 		n.Role = engine.RoleCore
+	case a.cfg.Cluster.Edge:
+		n.Role = engine.RoleEdge
 	}
 	if d.cluster != nil {
 		if addr := d.node.Addr(); addr != nil {
 			n.Peers = cmp.Or(a.cfg.Cluster.Advertise, addr.String())
 		}
-		n.Logs = logsOf(d.cluster)
+		n.Logs = d.cluster.Logs()
 		a.troubles.add(n.Logs)
 	}
 	return n
@@ -255,7 +246,7 @@ func (a *App) bindCluster() {
 	}
 	name := a.nodeName()
 	m.Logs.Bind(func() []metrics.LogRow {
-		logs := logsOf(e)
+		logs := e.Logs()
 		rows := make([]metrics.LogRow, len(logs))
 		for i := range logs {
 			l := &logs[i]

@@ -41,7 +41,7 @@ func (c *Config) checkApps() (errs []error) {
 	}
 	names := map[string]bool{channel.DefaultApp: true}
 	keys := map[string]bool{c.App.Key: c.App.Key != ""}
-	secrets := map[Secret]bool{c.API.Key: c.API.Key != ""}
+	secrets := map[Secret]bool{c.API.Key: true, c.App.Secret: true, c.Tokens.PreviousSecret: true} // "" is not looked up
 	check := func(at string, list []AppKey) {
 		for i, k := range list {
 			at := fmt.Sprintf("%s.keys[%s]", at, nameOf(map[string]any{"name": k.ID}, i))
@@ -49,7 +49,7 @@ func (c *Config) checkApps() (errs []error) {
 			add(!keys[k.ID], "%s.id: %q is the id of another key", at, k.ID)
 			add(slices.Contains(scopes, k.Scope), "%s.scope: %q is none, there are %s", at, k.Scope, strings.Join(scopes, ", "))
 			add((k.Secret == "") != (k.SecretFile == ""), "%s: set secret or secret_file", at)
-			add(!isPlaceholder(k.Secret), "%s.secret: this is a placeholder, not a secret: make one with openssl rand -hex 32", at)
+			add(!IsPlaceholder(k.Secret), "%s.secret: this is a placeholder, not a secret: make one with openssl rand -hex 32", at)
 			add(k.Secret == "" || !secrets[k.Secret], "%s.secret: another key has it", at)
 			keys[k.ID], secrets[k.Secret] = true, true
 		}

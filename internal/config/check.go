@@ -30,7 +30,7 @@ func (c *Config) check() error {
 	}
 	for _, s := range settings(configType) {
 		v, isSecret := reflect.ValueOf(c).Elem().FieldByIndex(s.index).Interface().(Secret)
-		add(!isSecret || !isPlaceholder(v), "%s: this is a placeholder, not a secret: make one with openssl rand -hex 32, "+
+		add(!isSecret || !IsPlaceholder(v), "%s: this is a placeholder, not a secret: make one with openssl rand -hex 32, "+
 			"and rather put it into the environment, as %s, than into the file", s.key, env(s.key))
 	}
 	add(c.Audit.File != "" || !c.Audit.Required, "audit.required: there is nothing to require without audit.file")

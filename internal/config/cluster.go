@@ -11,15 +11,17 @@ import (
 // Cluster are the settings of a node that is one of several; see
 // [cluster.md](cluster.md). Without a name or NATS the node is alone.
 type Cluster struct {
-	Name      string   `koanf:"name"`      // names the cluster, the same on every node; empty: this node is alone
-	Node      string   `koanf:"node"`      // names this node, unlike every other; letters, digits, - and _; empty: the host's name
-	Listen    string   `koanf:"listen"`    // address and port for the other core nodes; empty: a cluster of one
-	Advertise string   `koanf:"advertise"` // address and port that the others reach this node at; empty: `cluster.listen`
-	Peers     []string `koanf:"peers"`     // address and port of each other core node; 2 or 4, as a cluster has 3 or 5; this node's own (`cluster.advertise`, or else `cluster.listen`) is passed over, so that all nodes can have the same list
-	Secret    Secret   `koanf:"secret"`    // core nodes know each other by it: 16 bytes at least
-	CertFile  string   `koanf:"cert_file"` // certificate, PEM, that core nodes show each other; without it what goes between them is not encrypted
-	KeyFile   string   `koanf:"key_file"`  // its private key, PEM
-	CAFile    string   `koanf:"ca_file"`   // the authorities, PEM, of the others' certificates
+	Name        string   `koanf:"name"`         // names the cluster, the same on every node; empty: this node is alone
+	Node        string   `koanf:"node"`         // names this node, unlike every other; letters, digits, - and _; empty: the host's name
+	Listen      string   `koanf:"listen"`       // address and port for the other core nodes; empty: a cluster of one
+	Advertise   string   `koanf:"advertise"`    // address and port that the others reach this node at; empty: `cluster.listen`
+	Peers       []string `koanf:"peers"`        // address and port of each other core node: 2 or 4, as a cluster has 3 or 5; this node's own (`cluster.advertise`, or else `cluster.listen`) is passed over, so that all can have the same list; of an edge node, `cluster.listen_edges` of core nodes
+	Edge        bool     `koanf:"edge"`         // this node holds connections and a copy of what is kept, and is none that a publication waits for: it comes and goes freely
+	ListenEdges string   `koanf:"listen_edges"` // address and port for edge nodes, on a core node; empty: there can be none
+	Secret      Secret   `koanf:"secret"`       // core nodes know each other by it: 16 bytes at least
+	CertFile    string   `koanf:"cert_file"`    // certificate, PEM, that core nodes show each other; without it what goes between them is not encrypted
+	KeyFile     string   `koanf:"key_file"`     // its private key, PEM
+	CAFile      string   `koanf:"ca_file"`      // the authorities, PEM, of the others' certificates
 
 	NATS            []string `koanf:"nats"`             // URLs of an existing NATS cluster with JetStream (`nats://`, `tls://`), in place of the server that is built in
 	NATSCredentials string   `koanf:"nats_credentials"` // a file with the credentials of a NATS user
@@ -64,24 +66,43 @@ func (c *Config) checkCluster(add func(ok bool, format string, args ...any)) {
 		for _, u := range k.NATS {
 			add(strings.HasPrefix(u, "nats://") || strings.HasPrefix(u, "tls://"), "cluster.nats: %q must begin with nats:// or tls://", u)
 		}
+		add(!k.Edge, "cluster.edge: on an existing NATS every node comes and goes freely")
 		add(k.Listen == "" && len(k.Peers) == 0, "cluster: of nats and listen or peers only one can be set: on an existing NATS no server is built in")
 		return
 	}
 	add((k.CertFile == "") == (k.KeyFile == ""), "cluster: cert_file and key_file are needed both")
 	add(k.CertFile == "" || k.CAFile != "", "cluster.ca_file: is needed with cluster.cert_file, by which the others are known")
+	if k.Edge {
+		add(k.Listen == "" && k.ListenEdges == "", "cluster: an edge node is not listened on by others: leave listen and listen_edges empty")
+		add(len(k.Peers) > 0, "cluster.peers: an edge node needs the addresses for edge nodes (cluster.listen_edges) of core nodes")
+		k.checkAddresses(k.Peers, add)
+		k.checkSecret(add)
+		return
+	}
 	if k.Listen == "" {
+		add(k.ListenEdges == "", "cluster.listen_edges: only core nodes that have others have edge nodes, set cluster.listen")
 		add(len(k.Peers) == 0, "cluster.listen: the other core nodes have to reach this one, set an address and port")
 		return
 	}
+	k.checkAddresses(append([]string{k.Listen}, k.Peers...), add)
 	if k.Advertise != "" {
-		_, port, err := net.SplitHostPort(k.Advertise)
-		add(err == nil && isPort(port), "cluster.advertise: %q is no address, it must be host:port, such as 10.0.0.1:8020", k.Advertise)
+		k.checkAddresses([]string{k.Advertise}, add)
 	}
-	for _, a := range append([]string{k.Listen}, k.Peers...) {
-		_, port, err := net.SplitHostPort(a)
-		add(err == nil && isPort(port), "cluster: %q is no address, it must be host:port, such as 10.0.0.1:8020", a)
+	if k.ListenEdges != "" {
+		k.checkAddresses([]string{k.ListenEdges}, add)
 	}
 	add(len(k.Peers) == 2 || len(k.Peers) == 4, "cluster.peers: names %d other core nodes; a cluster has 3 or 5, so it must name 2 or 4", len(k.Peers))
 	add(k.Node != "", "cluster.node: must be set, the same whenever this node is started: it is how the others know which log is on its disk")
-	add(len(k.Secret) >= minClusterSecret, "cluster.secret: must be set on every core node, %d bytes at least: make one with openssl rand -hex 32, and put it into FANFARE_CLUSTER_SECRET", minClusterSecret)
+	k.checkSecret(add)
+}
+
+func (k *Cluster) checkAddresses(list []string, add func(ok bool, format string, args ...any)) {
+	for _, a := range list {
+		_, port, err := net.SplitHostPort(a)
+		add(err == nil && isPort(port), "cluster: %q is no address, it must be host:port, such as 10.0.0.1:8020", a)
+	}
+}
+
+func (k *Cluster) checkSecret(add func(ok bool, format string, args ...any)) {
+	add(len(k.Secret) >= minClusterSecret, "cluster.secret: must be set, the same on every node, %d bytes at least: make one with openssl rand -hex 32, and put it into FANFARE_CLUSTER_SECRET", minClusterSecret)
 }

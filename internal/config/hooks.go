@@ -148,7 +148,7 @@ func (h *Hooks) checkBackends() (errs []error) {
 		if b.Timeout != 0 && (b.Timeout < leastHookTimeout || b.Timeout > longestHookTimeout) {
 			fail("timeout: %s is not allowed, it must be %s to %s", b.Timeout, leastHookTimeout, longestHookTimeout)
 		}
-		if isPlaceholder(b.Secret) {
+		if IsPlaceholder(b.Secret) {
 			fail("secret: this is a placeholder, not a secret: make one with openssl rand -hex 32")
 		}
 	}

@@ -17,9 +17,9 @@ var placeholders = []string{
 // templates begin and end what a deployment tool should have filled in.
 var templates = [][2]string{{"<", ">"}, {"${", "}"}, {"{{", "}}"}, {"%", "%"}, {"__", "__"}}
 
-// isPlaceholder reports that a secret is the text of an example, a mark such as
+// IsPlaceholder reports that a secret is the text of an example, a mark such as
 // "…" or the mask of config print, or a template that nobody has filled in.
-func isPlaceholder(s Secret) bool {
+func IsPlaceholder(s Secret) bool {
 	text := strings.TrimSpace(string(s))
 	if text == "" {
 		return s != ""

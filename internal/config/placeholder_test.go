@@ -15,7 +15,7 @@ func TestPlaceholders(t *testing.T) {
 	}
 	for want, list := range tests {
 		for _, s := range list {
-			if got := isPlaceholder(s); got != want {
+			if got := IsPlaceholder(s); got != want {
 				t.Errorf("%q: %v", string(s), got)
 			}
 		}

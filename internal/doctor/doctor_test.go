@@ -99,7 +99,6 @@ var cases = []struct {
 	{"secret_weak", secrets(strings.Repeat("abcabc", 8), drawnToo), nil, Error, "app.secret"},
 	{"secret_weak", good + "tokens: {previous_secret: short}", nil, Error, "tokens.previous_secret"},
 	{"secret_weak", good + "apps: [{name: shop, keys: [{id: k, scope: sign, secret: short}]}]", nil, Error, "apps[shop].keys[k].secret"},
-	{"secret_shared", good + "apps: [{name: shop, keys: [{id: k, scope: sign, secret: " + drawn + "}]}]", nil, Error, "app.secret"},
 	{"anonymous_publish", good + "apps: [{name: shop, allow_anonymous: true, without_namespace: {allow_publish_for_client: true, allow_publish_for_anonymous: true}}]", nil, Error, "apps[shop].without_namespace.allow_publish_for_anonymous"},
 	{"secret_weak", secrets("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d", drawnToo), nil, "", ""},
 	{"secret_weak", secrets("", ""), nil, "", ""},

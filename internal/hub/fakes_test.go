@@ -275,6 +275,7 @@ func (p *textProtocol) patch(base, data []byte) []byte {
 type fakeConn struct {
 	remote  string // "": "fake"
 	session *Session
+	shard   *Shard // of a session that may end while it is opened; nil: session's
 	take    func(int) int
 	broken  bool // every Write fails
 
@@ -305,7 +306,11 @@ func (c *fakeConn) Close(rest []byte, d Disconnect) {
 	c.closed = &d
 	c.wrote.Write(rest)
 	c.mu.Unlock()
-	c.session.shard.Post(func() { c.session.Closed(nil) })
+	sh := c.shard
+	if sh == nil {
+		sh = c.session.shard
+	}
+	sh.Post(func() { c.session.Closed(nil) })
 }
 
 func (c *fakeConn) Abort() { c.session.Closed(nil) }

@@ -144,6 +144,9 @@ func (s *Session) ID() string {
 	return s.id.String()
 }
 
+// App names the App that the session was opened for, which no change of keys alters.
+func (s *Session) App() string { return s.tenant.name }
+
 // Connected reports whether Connect has succeeded.
 func (s *Session) Connected() bool { return s.connected }
 

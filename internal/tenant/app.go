@@ -16,12 +16,16 @@ import (
 // Limits of what there can be.
 const (
 	MaxApps       = 10_000
-	MaxRemoved    = 40_000 // Apps whose names are not used again
+	MaxRemoved    = 30_000 // Apps whose names are not used again
 	MaxKeys       = 32     // of one App
 	MaxNamespaces = 1000   // of one App
+	MaxPrefixes   = 1000   // of the namespaces of one App together
+	MaxRegex      = 1000   // instructions that a channel_regex is compiled to
 	MaxName       = 64     // bytes of an App's name and of a key's id
 	MinSecret     = 32     // bytes of a secret that signs tokens, as RFC 7518, 3.2 asks for HS256
 	MaxOverlap    = 30 * 24 * time.Hour
+
+	MaxNamespaceBytes = 8 << 10 // of the JSON of one namespace
 )
 
 // Errors of changes.
@@ -116,6 +120,9 @@ func kept(scope Scope, text string) Secret {
 	sum := sha256.Sum256([]byte(text))
 	return Secret{Sum: sum[:]}
 }
+
+// id tells secrets apart.
+func (s *Secret) id() string { return s.Text + string(s.Sum) }
 
 // rotated is the key with another secret; the one before holds until then.
 func (k Key) rotated(next Secret, until time.Time) Key {

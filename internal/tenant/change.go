@@ -1,7 +1,9 @@
 package tenant
 
 import (
+	"encoding/json"
 	"fmt"
+	"regexp/syntax"
 	"slices"
 	"time"
 
@@ -64,6 +66,7 @@ func (a *App) made() *Made {
 type rules struct {
 	keyTaken func(id string) bool                     // by any App
 	check    func(app *App, o *channel.Options) error // what a namespace may ask for
+	pusherID func(id string) bool                     // whether an App has it
 	apps     int
 	removed  map[string]bool // names that are not used again
 }
@@ -119,6 +122,9 @@ func create(before *App, c *Change, r *rules) (*App, error) {
 	if r.removed[c.App] { // what is stored of its channels may still be there, and is not for another
 		return nil, fmt.Errorf("app %q: %w: it was removed, and its name is not used again", c.App, ErrExists)
 	}
+	if r.pusherID(c.App) {
+		return nil, fmt.Errorf("app %q: %w: the default one has this app.id", c.App, ErrExists)
+	}
 	if r.apps >= MaxApps || len(r.removed) >= MaxRemoved {
 		return nil, fmt.Errorf("apps: %w, %d are possible, and %d that were removed", ErrTooMany, MaxApps, MaxRemoved)
 	}
@@ -171,7 +177,46 @@ func (a *App) revokeKey(id string) error {
 	return err
 }
 
+// checkSize bounds what a tenant can have the server keep, compile and look through.
+// The settings are the operator's own, and not bounded so.
+func (a *App) checkSize(n *channel.Namespace) error {
+	text, err := json.Marshal(n)
+	if err != nil || len(text) > MaxNamespaceBytes {
+		return fmt.Errorf("namespace %q: %w, it has %d bytes at most", n.Name, ErrTooMany, MaxNamespaceBytes)
+	}
+	prefixes := len(n.Prefixes)
+	for i := range a.Namespaces {
+		if other := &a.Namespaces[i]; other.Name != n.Name {
+			prefixes += len(other.Prefixes)
+		}
+	}
+	if prefixes > MaxPrefixes {
+		return fmt.Errorf("namespace %q: prefixes: %w, an app has %d at most", n.Name, ErrTooMany, MaxPrefixes)
+	}
+	if steps := stepsOf(n.ChannelRegex); steps > MaxRegex {
+		return fmt.Errorf("namespace %q: channel_regex: %w, it has %d steps, at most %d are possible", n.Name, ErrTooMany, steps, MaxRegex)
+	}
+	return nil
+}
+
+// stepsOf counts the instructions of a regex; what is none has none, and is refused
+// by channel.NewNamespaces.
+func stepsOf(regex string) int {
+	re, err := syntax.Parse(regex, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	p, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(p.Inst)
+}
+
 func (a *App) setNamespace(n *channel.Namespace, r *rules) error {
+	if err := a.checkSize(n); err != nil {
+		return err
+	}
 	at := a.namespace(n.Name)
 	switch {
 	case at >= 0 && a.Namespaces[at].Fixed:

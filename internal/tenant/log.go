@@ -29,7 +29,12 @@ const (
 	keptFor        = channel.MaxHistoryTTL
 	pageEntries    = 1000
 	pageBytes      = 4 << 20
+	// changeTime bounds the storing of a change.
+	changeTime = time.Minute
 )
+
+// What was written down last is kept until it is written down again, whole.
+const _ = uint(keptEntries - writeDownEvery - 2*(MaxApps+MaxRemoved))
 
 func retention() engine.Retention {
 	return engine.Retention{Size: keptEntries, TTL: keptFor, MetaTTL: keptFor, Durability: channel.Disk}
@@ -118,6 +123,11 @@ func (r *Registry) load(ctx context.Context) error {
 		if c := was[e.App]; c != nil && e.offset <= c.Upto {
 			continue
 		}
+		if fixed := r.fixed[e.App]; e.Remove && fixed != nil {
+			// It was not of the settings then. Its keys are not those of its successor.
+			r.state[e.App] = fixed
+			continue
+		}
 		after, err := apply(r.state[e.App], e.Change, r.rulesFor(e.App))
 		switch {
 		case err != nil: // refused when it was made, or contradicted by the settings since
@@ -142,7 +152,9 @@ func (r *Registry) writeDown(ctx context.Context) {
 		is[name] = a.made()
 	}
 	for name := range r.removed {
-		is[name] = &Made{Removed: true}
+		if is[name] == nil { // the settings may have one of that name by now
+			is[name] = &Made{Removed: true}
+		}
 	}
 	for name, made := range is {
 		if _, err := r.append(ctx, &Change{App: name, At: r.cfg.Now().UTC(), Is: made, Upto: upto}); err != nil {

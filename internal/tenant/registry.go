@@ -70,7 +70,7 @@ type owned struct {
 }
 
 // Open reads the log. Errors: of the Log; ErrExists where two of the settings claim
-// the same key.
+// the same key, or have the same secret.
 func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	if cfg.Check == nil {
 		cfg.Check = func(*App, *channel.Options) error { return nil }
@@ -88,10 +88,17 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 		cfg.Now = time.Now
 	}
 	r := &Registry{cfg: cfg, fixed: make(map[string]*App), state: make(map[string]*App), removed: make(map[string]bool), every: writeDownEvery}
+	secrets := make(map[string]string) // ids of keys; two with one secret would be each other
 	for _, a := range cfg.Fixed {
 		for _, k := range a.Keys {
 			if r.keyTaken("", k.ID) {
 				return nil, fmt.Errorf("key %q of the settings: %w", k.ID, ErrExists)
+			}
+			for _, s := range k.Secrets {
+				if other := secrets[s.id()]; other != "" {
+					return nil, fmt.Errorf("key %q of the settings: %w with its secret, key %q", k.ID, ErrExists, other)
+				}
+				secrets[s.id()] = k.ID
 			}
 		}
 		r.fixed[a.Name], r.state[a.Name] = a, a
@@ -123,6 +130,14 @@ func (r *Registry) keyTaken(other, id string) bool {
 func (r *Registry) rulesFor(app string) *rules {
 	return &rules{
 		check: r.cfg.Check, apps: len(r.state), removed: r.removed,
+		pusherID: func(id string) bool {
+			for _, a := range r.fixed {
+				if a.PusherID == id {
+					return true
+				}
+			}
+			return false
+		},
 		keyTaken: func(id string) bool {
 			a := r.state[app]
 			return r.keyTaken(app, id) || a != nil && a.key(id) >= 0
@@ -137,7 +152,7 @@ func (r *Registry) look() {
 		pusher: make(map[string]*App),
 	}
 	for _, a := range v.apps {
-		if a.PusherID != "" {
+		if before := v.pusher[a.PusherID]; a.PusherID != "" && (before == nil || a.Fixed) { // the settings go first
 			v.pusher[a.PusherID] = a
 		}
 		for i := range a.Keys {
@@ -205,6 +220,11 @@ func (r *Registry) Do(ctx context.Context, c Change) error {
 	if _, err := apply(r.state[c.App], &c, r.rulesFor(c.App)); err != nil {
 		return err
 	}
+	// From here on nobody's leaving matters: what is stored has to be in force, too,
+	// and what others have made is written down whole or not at all.
+	left := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(left, changeTime)
+	defer cancel()
 	offset, err := r.append(ctx, &c)
 	if err != nil {
 		return err
@@ -218,7 +238,7 @@ func (r *Registry) Do(ctx context.Context, c Change) error {
 	if err != nil {
 		return err
 	}
-	r.writeDown(ctx)
+	r.writeDown(left)
 	return verdict
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -294,6 +295,117 @@ func TestSettingsGoFirst(t *testing.T) {
 	}
 }
 
+// The keys of an App that was removed open nothing of one that the settings call so
+// later, however the log was kept meanwhile.
+func TestSettingsTakeTheNameOfARemovedApp(t *testing.T) {
+	for _, every := range []int{writeDownEvery, 1} {
+		dir := t.TempDir()
+		e, closeIt := openEngine(t, dir)
+		r := open(t, Config{Log: e})
+		r.every = every
+		publish, _ := furnish(t, r, "shop")
+		must(t, r.Do(t.Context(), Change{App: "shop", Remove: true}))
+		closeIt()
+		fixed := []*App{{Name: channel.DefaultApp, Fixed: true}, {Name: "shop", Fixed: true, Keys: []Key{FixedKey("new", Read, "the new one's")}}}
+		e, closeIt = openEngine(t, dir)
+		r = open(t, Config{Log: e, Fixed: fixed})
+		r.every = every
+		if app, _, found := r.Caller(publish); found {
+			t.Errorf("a key of before opens %s", app.Name)
+		}
+		if shop := r.App("shop"); len(shop.Keys) != 1 || len(shop.Namespaces) != 0 {
+			t.Errorf("%+v", shop)
+		}
+		_, mine, err := r.CreateKey(t.Context(), "shop", "mine", Publish)
+		must(t, err)
+		closeIt()
+		e, _ = openEngine(t, dir)
+		if _, _, found := open(t, Config{Log: e, Fixed: fixed}).Caller(mine); !found {
+			t.Errorf("written down every %d: the new one's key is lost", every)
+		}
+	}
+}
+
+// Who asks for a change and leaves does not keep what is stored from being in force.
+func TestChangeWhoseCallerLeaves(t *testing.T) {
+	e, _ := openEngine(t, t.TempDir())
+	ctx, leave := context.WithCancel(t.Context())
+	log := &leftLog{Log: e}
+	r := open(t, Config{Log: log})
+	r.every = 1
+	publish, _ := furnish(t, r, "shop")
+	log.stored = leave
+	err := r.Do(ctx, Change{App: "shop", RevokeKey: "shop-publish"})
+	if _, _, found := r.Caller(publish); found || err != nil {
+		t.Errorf("%v; the key is found: %t", err, found)
+	}
+	if other := open(t, Config{Log: e}); other.since != 0 || dump(t, other) != dump(t, r) {
+		t.Errorf("%d entries since Apps were written down\n%s, want\n%s", other.since, dump(t, other), dump(t, r))
+	}
+}
+
+// leftLog tells when an entry is stored, before who waits for it is told.
+type leftLog struct {
+	Log
+
+	stored func()
+}
+
+func (l *leftLog) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
+	l.Log.Publish(req, func(res engine.PublishResult, err error) {
+		if l.stored != nil {
+			l.stored()
+		}
+		done(res, err)
+	})
+}
+
+// No App made at run time takes the address of another in Pusher's HTTP API.
+func TestPusherIDs(t *testing.T) {
+	e, _ := openEngine(t, t.TempDir())
+	r := open(t, Config{Log: e})
+	must(t, r.Do(t.Context(), Change{App: "4711", Create: &Settings{}}))
+	fixed := []*App{{Name: channel.DefaultApp, PusherID: "4711", Fixed: true}}
+	for range 10 { // maps have no order
+		if app, _ := open(t, Config{Log: e, Fixed: fixed}).PusherApp("4711"); app.Name != channel.DefaultApp {
+			t.Fatalf("it is %s", app.Name)
+		}
+	}
+	fixed[0].PusherID = "4712"
+	if err := open(t, Config{Log: e, Fixed: fixed}).Do(t.Context(), Change{App: "4712", Create: &Settings{}}); !errors.Is(err, ErrExists) {
+		t.Error(err)
+	}
+}
+
+// What a tenant sets is bounded in size, and so in the memory and time it takes.
+func TestNamespacesAreBounded(t *testing.T) {
+	e, _ := openEngine(t, t.TempDir())
+	r := open(t, Config{Log: e})
+	must(t, r.Do(t.Context(), Change{App: "shop", Create: &Settings{}}))
+	prefixes := make([]string, MaxPrefixes/2)
+	for i := range prefixes {
+		prefixes[i] = fmt.Sprintf("p%d-", i)
+	}
+	set := func(n channel.Namespace) error {
+		return r.Do(t.Context(), Change{App: "shop", SetNamespace: &n})
+	}
+	must(t, set(channel.Namespace{Name: "half", Prefixes: prefixes}))
+	must(t, set(channel.Namespace{Name: "half", Prefixes: prefixes})) // takes its own place
+	must(t, set(channel.Namespace{Name: "regex", Options: channel.Options{ChannelRegex: `^[-a-z0-9]{1,64}(\.[-a-z0-9]{1,64}){0,3}$`}}))
+	for i := range prefixes {
+		prefixes[i] = fmt.Sprintf("q%d-", i)
+	}
+	for name, n := range map[string]channel.Namespace{
+		"prefixes": {Name: "more", Prefixes: slices.Concat(prefixes, []string{"one"})},
+		"bytes":    {Name: "large", Options: channel.Options{ChannelRegex: strings.Repeat("a", MaxNamespaceBytes)}},
+		"regex":    {Name: "steep", Options: channel.Options{ChannelRegex: strings.Repeat(`\pL{1000}`, 100)}},
+	} {
+		if err := set(n); !errors.Is(err, ErrTooMany) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTwoKeysOfTheSettings(t *testing.T) {
 	e, _ := openEngine(t, t.TempDir())
 	_, err := Open(t.Context(), Config{Log: e, Fixed: []*App{
@@ -301,6 +413,14 @@ func TestTwoKeysOfTheSettings(t *testing.T) {
 	}})
 	if !errors.Is(err, ErrExists) {
 		t.Error(err)
+	}
+	for _, scope := range []Scope{Read, Sign} {
+		_, err := Open(t.Context(), Config{Log: e, Fixed: []*App{
+			{Name: "a", Fixed: true, Keys: []Key{FixedKey("k", scope, "1")}}, {Name: "b", Fixed: true, Keys: []Key{FixedKey("l", scope, "1")}},
+		}})
+		if !errors.Is(err, ErrExists) || strings.Contains(err.Error(), `"1"`) {
+			t.Errorf("two keys that %s with one secret: %v", scope, err)
+		}
 	}
 }
 

@@ -267,7 +267,7 @@ func TestAPIAcross(t *testing.T) {
 		{"admin", "keys", `{"app":"red"}`, 103},
 		{"admin", "key_revoke", `{"app":"red","id":"` + red.signID + `"}`, 103},
 		{"admin", "key_revoke", `{"id":"` + red.signID + `"}`, 104},
-		{"admin", "key_create", `{"scope":"sign","id":"` + red.signID + `"}`, 107},
+		{"admin", "key_create", `{"scope":"sign","id":"` + red.signID + `"}`, 103},
 		{"sign", "publish", `{"channel":"room","data":1}`, 101},
 	} {
 		if code := h.refused(blue.keys[ask.scope], ask.method, ask.body); code != ask.want {

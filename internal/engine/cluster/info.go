@@ -1,30 +1,35 @@
 package cluster
 
 import (
+	"slices"
+
+	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
 )
 
-// LogInfo is how one log is, as this node sees it.
-type LogInfo struct {
-	Name    string
-	Leader  string // name of the server that leads it; "": unknown, or it has no replicas
-	Applied uint64 // number of the last message applied here
-	Last    uint64 // number of the last message that the leader told of
-	Reason  string // why this node cannot do its job with it; "": it can
-}
-
-// Logs is how each log is.
-func (e *Engine) Logs() []LogInfo {
-	var list []LogInfo
+// Logs are all logs as they stand on this node, without errors of before.
+func (e *Engine) Logs() []engine.LogOverview {
+	var list []engine.LogOverview
 	for _, p := range e.partitions() {
-		info := LogInfo{Name: p.name, Reason: p.unready(), Applied: p.applied.Load()}
+		info := engine.LogOverview{Name: p.name, Reason: p.unready(), Applied: p.applied.Load()}
 		p.mu.Lock()
 		info.Leader, info.Last = p.health.leader, max(p.health.last, info.Applied)
 		p.mu.Unlock()
 		list = append(list, info)
 	}
 	return list
+}
+
+// Absent are the servers that a log should have a replica on and that its leader
+// does not hear of, by name.
+func (e *Engine) Absent() []string {
+	var names []string
+	for _, p := range e.partitions() {
+		names = append(names, p.journal.Absent()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Bus is what connects the nodes beside the logs: who they are, what is counted

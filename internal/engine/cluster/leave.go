@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 )
 
@@ -31,15 +30,4 @@ func (e *Engine) StepDown(ctx context.Context, server string) error {
 	}
 	asked.Wait()
 	return errors.Join(errs...)
-}
-
-// Absent are the servers that a log should have a replica on and that its leader
-// does not hear of, by name.
-func (e *Engine) Absent() []string {
-	var names []string
-	for _, p := range e.partitions() {
-		names = append(names, p.journal.Absent()...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }

@@ -29,6 +29,7 @@ type wire interface {
 }
 
 type identity interface {
+	App() string
 	Member(channel string) string
 	Connect(r hub.ConnectRequest, done func(hub.ConnectResult, error))
 	SignIn(user string, info []byte) error
@@ -67,12 +68,11 @@ const (
 
 // open greets the client, or says why it is not served.
 func (c *client) open(hello Hello) {
-	app, code, why := c.p.unwelcome(hello)
-	if code != 0 {
+	if code, why := c.p.unwelcome(hello, c.s.App()); code != 0 {
 		c.refuse(code, why)
 		return
 	}
-	c.app = app
+	c.app = c.s.App()
 	c.s.Connect(hub.ConnectRequest{Vouched: true, Name: hello.Client, Version: hello.Version}, func(res hub.ConnectResult, err error) {
 		if err != nil {
 			c.p.cfg.Log.Error("connect failed", "error", err)
@@ -87,21 +87,23 @@ func (c *client) open(hello Hello) {
 	})
 }
 
-// unwelcome says why a client is not served; 0: it is, by an App.
-func (p *Protocol) unwelcome(hello Hello) (app string, code uint32, why string) {
-	app, known := p.cfg.Keys.App(hello.Key)
+// unwelcome says why a client is not served by the App of its session; 0: it is. A
+// key may have become another App's since the transport asked whose it is: its
+// signatures open nothing of the App before.
+func (p *Protocol) unwelcome(hello Hello, app string) (code uint32, why string) {
+	owner, known := p.cfg.Keys.App(hello.Key)
 	version, err := strconv.Atoi(hello.Protocol)
 	switch {
-	case !known:
-		return "", CodeNoApp, "no app has this key"
+	case !known || owner != app:
+		return CodeNoApp, "no app has this key"
 	case hello.Protocol == "":
-		return "", CodeNoProtocol, "no protocol version is given"
+		return CodeNoProtocol, "no protocol version is given"
 	case err != nil || version < minProtocol || version > maxProtocol:
-		return "", CodeBadProtocol, "this version of the protocol is not served; 7 is"
+		return CodeBadProtocol, "this version of the protocol is not served; 7 is"
 	case strings.Trim(hello.Version, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-+_") != "":
-		return "", CodeBadVersion, "the client's version is no version"
+		return CodeBadVersion, "the client's version is no version"
 	}
-	return app, 0, ""
+	return 0, ""
 }
 
 // refuse ends a connection with a code of the protocol.

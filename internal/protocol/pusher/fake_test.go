@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,6 +35,7 @@ type fakeSession struct {
 	sub     hub.SubscribeResult
 	probes  bool // the transport can ask for a sign of life
 	online  []string
+	app     string // that it was opened for; "": key
 }
 
 func (f *fakeSession) note(format string, args ...any) {
@@ -86,6 +88,9 @@ func (f *fakeSession) Probe() bool {
 	}
 	return f.probes
 }
+
+// App is that of the key "key", see fakeKeys.
+func (f *fakeSession) App() string { return cmp.Or(f.app, "key") }
 
 func (f *fakeSession) Member(name string) string { return "member-of-" + name }
 

@@ -36,6 +36,17 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// A key that becomes another App's while a connection opens does not bring its
+// signatures into the App that the session was opened for.
+func TestKeyChangesHandsWhileOpening(t *testing.T) {
+	s := &fakeSession{errs: map[string]error{}, app: "default"}
+	c := &client{p: New(Config{Keys: fakeKeys{"key": secret}}), s: s}
+	c.open(Hello{Key: "key", Protocol: "7", Version: "8.0.0"})
+	if s.ended == nil || s.ended.Code != CodeNoApp || len(s.calls) != 0 {
+		t.Errorf("ended %+v, asked %q", s.ended, s.calls)
+	}
+}
+
 func TestSocketIDs(t *testing.T) {
 	for range 1000 {
 		id := uuid.NewString()

@@ -12,7 +12,7 @@ import (
 // OverPusher speaks the Pusher protocol, and subscribes anew each time: there is
 // nothing to resume from. Channels are named as Pusher can.
 var OverPusher = Way{Name: "Pusher", Live: true, connection: func(hello, listen context.Context, s *subscriber, addr string) error {
-	ws, res, err := websocket.Dial(hello, "ws://"+addr+"/app/"+s.AppKey+"?protocol=7&client=audit&version=1", nil) //nolint:bodyclose // Dial's body needs no Close
+	ws, res, err := websocket.Dial(hello, "ws://"+addr+"/app/"+s.AppKey+"?protocol=7&client=audit&version=1", nil)
 	if err != nil {
 		if res != nil && res.StatusCode >= http.StatusBadRequest && res.StatusCode < http.StatusInternalServerError && res.StatusCode != http.StatusTooManyRequests {
 			return wrongf("handshake: HTTP %d", res.StatusCode)

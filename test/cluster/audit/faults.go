@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/fanfare-push/fanfare/test/cluster/link"
@@ -115,7 +113,7 @@ func (a *audit) deadFor(ctx context.Context, hold time.Duration, r *row, nodes .
 	if err := pause(ctx, hold-time.Since(began)); err != nil {
 		return err
 	}
-	return a.startAll(ctx)
+	return a.startAll(ctx, r)
 }
 
 func (a *audit) presence(ctx context.Context) (time.Duration, error) {
@@ -124,8 +122,9 @@ func (a *audit) presence(ctx context.Context) (time.Duration, error) {
 	return a.residents.right(ctx)
 }
 
-// startAll starts the nodes that are down.
-func (a *audit) startAll(ctx context.Context) error {
+// startAll ends a fault by starting the nodes that are down.
+func (a *audit) startAll(ctx context.Context, r *row) error {
+	a.over(r)
 	for i := range trio.Size {
 		if a.Server(i) != nil {
 			continue
@@ -167,24 +166,14 @@ func (a *audit) killInTurn(ctx context.Context, f *fault, _ *row) error {
 	return nil
 }
 
-func (a *audit) killAll(ctx context.Context, f *fault, _ *row) error {
+func (a *audit) killAll(ctx context.Context, f *fault, r *row) error {
 	for _, i := range f.order {
 		a.Kill(i)
 	}
 	if err := pause(ctx, f.hold); err != nil {
 		return err
 	}
-	return a.startAll(ctx)
-}
-
-// freeze stops a process where it is, as a machine does that swaps or is moved.
-func (a *audit) freeze(ctx context.Context, f *fault, _ *row) error {
-	srv := a.Server(f.order[0])
-	if err := srv.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	err := pause(ctx, f.hold)
-	return errors.Join(err, srv.Signal(syscall.SIGCONT))
+	return a.startAll(ctx, r)
 }
 
 // stopTimeout bounds a graceful end.
@@ -202,7 +191,7 @@ func (a *audit) stop(ctx context.Context, f *fault, r *row) error {
 	if err := pause(ctx, f.hold); err != nil {
 		return err
 	}
-	return a.startAll(ctx)
+	return a.startAll(ctx, r)
 }
 
 // cut cuts both directions between two nodes.
@@ -268,5 +257,5 @@ func (a *audit) leaveOne(ctx context.Context, f *fault, r *row) error {
 	if err := pause(ctx, f.hold-time.Since(began)); err != nil {
 		return err
 	}
-	return a.startAll(ctx)
+	return a.startAll(ctx, r)
 }

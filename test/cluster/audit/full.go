@@ -50,7 +50,7 @@ func (a *audit) starve(ctx context.Context, f *fault, r *row) error {
 	if err := a.Stop(within, fullNode); err != nil {
 		return err
 	}
-	return a.startAll(ctx)
+	return a.startAll(ctx, r)
 }
 
 const (
@@ -81,6 +81,7 @@ func (a *audit) fill(ctx context.Context, f *fault, r *row) error {
 	if err := pause(ctx, f.hold-time.Since(began)); err != nil {
 		return err
 	}
+	a.over(r)
 	if err := os.Remove(ballast); err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (a *audit) fill(ctx context.Context, f *fault, r *row) error {
 	case <-srv.Done():
 		r.note = "it ended, and is started again"
 		a.Kill(fullNode)
-		return a.startAll(ctx)
+		return a.startAll(ctx, r)
 	default:
 	}
 	again, cancelAgain := context.WithTimeout(ctx, backByItself)
@@ -100,7 +101,7 @@ func (a *audit) fill(ctx context.Context, f *fault, r *row) error {
 	_, reason := a.Ready(ctx, fullNode)
 	r.note = fmt.Sprintf("it does not come back by itself (%s), and is restarted", reason)
 	a.Kill(fullNode)
-	return a.startAll(ctx)
+	return a.startAll(ctx, r)
 }
 
 func writeUntilFull(file string) (err error) {

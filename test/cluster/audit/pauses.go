@@ -52,13 +52,15 @@ func (p *pauses) begin() {
 	}
 }
 
-// longest is the longest pause of a channel since begin.
+// longest is the longest pause of a channel since begin or longest. One that lasts
+// counts now, and again when it has ended.
 func (p *pauses) longest() (most time.Duration) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.channels {
 		most = max(most, f.most, now.Sub(f.last))
+		f.most = 0
 	}
 	return most
 }
@@ -93,22 +95,26 @@ type row struct {
 	number   int
 	fault    string
 	before   time.Duration // longest pause in the undisturbed time before it
-	pause    time.Duration // longest pause until all was well again
+	pause    time.Duration // longest pause while it lasted
+	after    time.Duration // longest pause from its end until all was well again
 	presence time.Duration // from the death of a node until presence was right on the others
 	unready  time.Duration // until who has no majority said so in /ready
 	took     time.Duration // until all was well again
 	note     string
 }
 
-const format = "| %3s | %-44s | %10s | %10s | %10s | %10s | %10s | %s |\n"
+const format = "| %3s | %-44s | %10s | %10s | %10s | %10s | %10s | %10s | %s |\n"
 
 func (r *row) String() string {
-	return strings.TrimSuffix(fmt.Sprintf(format, fmt.Sprint(r.number), r.fault, text(r.before), text(r.pause), text(r.presence), text(r.unready), text(r.took), r.note), "\n")
+	return strings.TrimSuffix(fmt.Sprintf(format, fmt.Sprint(r.number), r.fault, text(r.before), text(r.pause), text(r.after), text(r.presence), text(r.unready), text(r.took), r.note), "\n")
 }
 
 func text(d time.Duration) string {
 	if d == 0 {
 		return "–"
+	}
+	if d < time.Millisecond {
+		return "< 1 ms"
 	}
 	return fmt.Sprintf("%d ms", d.Milliseconds())
 }
@@ -116,8 +122,8 @@ func text(d time.Duration) string {
 // table is one row for each fault.
 func (r *result) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, format, "", "fault", "before", "pause", "presence", "not ready", "all well", "note")
-	fmt.Fprintf(&b, format, "--:", "---", "--:", "--:", "--:", "--:", "--:", "---")
+	fmt.Fprintf(&b, format, "", "fault", "before", "pause", "after", "presence", "not ready", "all well", "note")
+	fmt.Fprintf(&b, format, "--:", "---", "--:", "--:", "--:", "--:", "--:", "--:", "---")
 	for i := range r.rows {
 		fmt.Fprintln(&b, r.rows[i].String())
 	}

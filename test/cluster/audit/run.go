@@ -191,10 +191,11 @@ func (a *audit) disturb(ctx context.Context, plan []fault) error {
 		a.pauses.begin()
 		began := time.Now()
 		err := f.play(a, ctx, &f, &r)
+		a.over(&r)
 		if err == nil {
 			err = a.settle(ctx)
 		}
-		r.pause, r.took = a.pauses.longest(), time.Since(began)
+		r.after, r.took = a.pauses.longest(), time.Since(began)
 		a.rows = append(a.rows, r)
 		a.progress(r.String())
 		if err != nil {
@@ -202,6 +203,13 @@ func (a *audit) disturb(ctx context.Context, plan []fault) error {
 		}
 	}
 	return nil
+}
+
+// over is called when a fault is about to end; what comes then is its aftermath.
+func (a *audit) over(r *row) {
+	if r.pause == 0 {
+		r.pause = a.pauses.longest()
+	}
 }
 
 // settle waits until all nodes are up and ready, publications are acknowledged on

@@ -113,6 +113,9 @@ func freePort(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("no free port: %w", last)
 }
 
+// Secret is what the nodes know each other by.
+func (t *Trio) Secret() string { return t.secret }
+
 // Dir is the working directory of a node, with its data in it.
 func (t *Trio) Dir(i int) string { return filepath.Join(t.cfg.Dir, Name(i)) }
 

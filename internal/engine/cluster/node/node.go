@@ -103,6 +103,11 @@ func (n *Node) Connect() (*nats.Conn, error) {
 				log.Warn("connection to NATS is lost, it is made again", "error", err)
 			}
 		}),
+		nats.ClosedHandler(func(c *nats.Conn) {
+			if err := c.LastError(); err != nil {
+				log.Error("NATS has closed the connection for good", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("connected to NATS again", "server", c.ConnectedServerName()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
 			subject := ""
@@ -118,6 +123,7 @@ func (n *Node) Connect() (*nats.Conn, error) {
 		}
 		return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
 	}
+	opts = append(opts, nats.RetryOnFailedConnect(true)) // servers may start later than the node
 	c := &n.cfg
 	if c.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(c.Credentials))

@@ -8,8 +8,7 @@ func (e *Engine) Nodes() []bus.NodeInfo { return e.bus.Nodes() }
 // Owner is the node that does what one of all has to do about a key, see bus.Owner.
 func (e *Engine) Owner(key string) (node string, mine bool) { return e.bus.Owner(key) }
 
-// Count adds to what this node has of a key, and Others is what all other nodes
-// have, see bus.Count.
+// Count adds to what this node has of a key, see bus.Count.
 func (e *Engine) Count(key string, by int) { e.bus.Count(key, by) }
 
 // Others is what all other nodes have of a key.
