@@ -15,8 +15,11 @@ import (
 )
 
 func clusterCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "Look at the nodes of a cluster"}
-	cmd.AddCommand(clusterStatusCommand())
+	cmd := &cobra.Command{
+		Use: "cluster", Short: "Look after a cluster of nodes",
+		Long: "Look after several nodes that act as one.",
+	}
+	cmd.AddCommand(clusterStatusCommand(), clusterImportCommand())
 	return cmd
 }
 

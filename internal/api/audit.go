@@ -23,6 +23,7 @@ var (
 	_ action = (*disconnectRequest)(nil)
 	_ action = (*refreshRequest)(nil)
 	_ action = (*historyRemoveRequest)(nil)
+	_ action = (*historyImportRequest)(nil)
 )
 
 func (r *subscribeRequest) audited() audit.Entry {

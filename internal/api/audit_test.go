@@ -62,6 +62,7 @@ func TestActionsAreAudited(t *testing.T) {
 			"batch", `{"commands":[{"publish":{"channel":"c","data":1}},{"disconnect":{"user":"a"}},{"info":{}},{"history_remove":{"channel":"c"}}]}`,
 			[]string{`disconnect default ch="" user="a" client="" detail=""`, `history_remove default ch="c" user="" client="" detail=""`},
 		},
+		{"history_import", `{"pieces":["YQ==","YQ=="]}`, []string{`history_import default ch="" user="" client="" detail="2 pieces"`}},
 		{"publish", `{"channel":"c","data":1}`, nil},
 		{"broadcast", `{"channels":["c"],"data":1}`, nil},
 		{"presence", `{"channel":"c"}`, nil},

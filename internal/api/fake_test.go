@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -245,6 +246,25 @@ func (fakeNode) Overview(context.Context) (engine.Overview, error) {
 
 func (fakeNode) Drain(rate int) Drained { return Drained{Clients: 3, Rate: cmp.Or(rate, 500)} }
 
+// importPiece takes pieces that begin with an a, and has those that begin with a b.
+func importPiece(_ context.Context, piece []byte) (there bool, err error) {
+	switch text := string(piece); {
+	case strings.HasPrefix(text, "a"), strings.HasPrefix(text, "\x02"):
+		return false, nil
+	case strings.HasPrefix(text, "b"):
+		return true, nil
+	case strings.HasPrefix(text, "conflict"):
+		return false, ErrPieceConflict
+	case strings.HasPrefix(text, "full"):
+		return false, hub.ErrBusy
+	case strings.HasPrefix(text, "large"):
+		return false, ErrPieceTooLarge
+	case strings.HasPrefix(text, "order"):
+		return false, ErrPieceOrder
+	}
+	return false, fmt.Errorf("%w: of a newer version", ErrBadPiece)
+}
+
 func newFixture(limits Limits) *fixture {
 	f := &fixture{hub: &fakeHub{}}
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
@@ -265,7 +285,7 @@ func newFixture(limits Limits) *fixture {
 		}
 	}
 	f.apps = registry
-	f.handler = New(Config{Keys: registry, Apps: registry, Namespaces: namespaces, Limits: limits, Observer: f, DeadLetters: deadLetters, Node: fakeNode{}}, f.hub, log)
+	f.handler = New(Config{Keys: registry, Apps: registry, Namespaces: namespaces, Limits: limits, Observer: f, DeadLetters: deadLetters, Node: fakeNode{}, Import: importPiece}, f.hub, log)
 	return f
 }
 

@@ -38,6 +38,8 @@ type Config struct {
 	// DeadLetters reads the newest events that a backend was not told of, as JSON
 	// objects; nil: there are none.
 	DeadLetters func(ctx context.Context, limit int) ([]json.RawMessage, error)
+
+	Import Import // nil: no history can be imported
 }
 
 // Observer is told of every call. status is the HTTP status of its outcome, also
@@ -63,6 +65,7 @@ type Handler struct {
 	auditor    audit.Auditor // nil: none
 	node       Node          // nil: none is asked
 	dead       func(ctx context.Context, limit int) ([]json.RawMessage, error)
+	importer   Import // nil: there is none
 	allow      Allow
 	methods    map[string]*method
 	buffers    sync.Pool // of *buffers
@@ -71,7 +74,7 @@ type Handler struct {
 // New makes the handler of everything below Prefix.
 func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 	cfg.Limits.setDefaults()
-	a := &Handler{keys: cfg.Keys, apps: cfg.Apps, namespaces: cfg.Namespaces, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, node: cfg.Node, dead: cfg.DeadLetters, allow: cfg.Allow}
+	a := &Handler{keys: cfg.Keys, apps: cfg.Apps, namespaces: cfg.Namespaces, limits: cfg.Limits, hub: h, log: log, observer: cfg.Observer, auditor: cfg.Auditor, node: cfg.Node, dead: cfg.DeadLetters, importer: cfg.Import, allow: cfg.Allow}
 	if a.observer == nil {
 		a.observer = nobody{}
 	}

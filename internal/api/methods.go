@@ -47,7 +47,7 @@ var scopes = map[string]tenant.Scope{
 	"rpc": tenant.Admin, "history_remove": tenant.Admin,
 	"keys": tenant.Admin, "key_create": tenant.Admin, "key_rotate": tenant.Admin, "key_revoke": tenant.Admin,
 	"namespaces": tenant.Admin, "namespace_set": tenant.Admin, "namespace_remove": tenant.Admin,
-	"app_create": tenant.Operator, "app_update": tenant.Operator, "app_remove": tenant.Operator,
+	"app_create": tenant.Operator, "app_update": tenant.Operator, "app_remove": tenant.Operator, "history_import": tenant.Operator,
 	"cluster": tenant.Operator, "drain": tenant.Operator,
 }
 
@@ -68,6 +68,7 @@ func (h *Handler) newMethods() map[string]*method {
 		"presence_stats": newMethod(presenceStatsFields()),
 		"history":        newMethod(historyFields()),
 		"history_remove": newMethod(historyRemoveFields()),
+		"history_import": newMethod(h.historyImportFields()),
 		"channels":       newMethod(channelsFields()),
 		"dead_letters":   newMethod(deadLettersFields()),
 		"info":           newMethod([]field[infoRequest]{}),

@@ -96,6 +96,7 @@ func TestResults(t *testing.T) {
 			hub.ChannelQuery{App: app, Pattern: "a:*", After: "a:0", Limit: 2},
 			`{"channels":{"a:1":{"num_clients":2},"a:\"2":{"num_clients":1}}}`,
 		},
+		{"history_import", "history_import", `{"pieces":["YQ==","Yg=="]}`, nil, `{"pieces":[{"there":false},{"there":true}]}`},
 		{"dead letters", "dead_letters", `{"limit":1}`, nil, `{"events":[{"url":"u","time_ms":1,"event":{"name":"e"},"error":"x"}]}`},
 		{"dead letters, no body", "dead_letters", ``, nil, `{"events":[{"url":"u","time_ms":1,"event":{"name":"e"},"error":"x"},{"url":"u","time_ms":1,"event":{"name":"e"},"error":"x"}]}`},
 		{"channels, no body", "channels", ``, hub.ChannelQuery{App: app, Limit: DefaultMaxPage}, `{"channels":{"a:1":{"num_clients":2},"a:\"2":{"num_clients":1}}}`},

@@ -262,6 +262,7 @@ func TestDocumentedReplies(t *testing.T) {
 		{"presence", `{"channel":"a","limit":1}`},
 		{"channels", `{"limit":1}`},
 		{"dead_letters", `{"limit":1}`},
+		{"history_import", `{"pieces":["YQ==","Yg==","Yw==","ZnVsbA=="]}`},
 		{"info", ``},
 		{"presence_stats", `{"channel":"a"}`},
 		{"batch", `{"commands":[{"info":{}},{"launch":{}},{"history":{"channel":"a","limit":1}},{"rpc":{"method":"m"}}]}`},

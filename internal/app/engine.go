@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -35,6 +37,9 @@ type counters struct {
 // openEngine opens the engine of the settings.
 func (a *App) openEngine() error {
 	if !a.cfg.Cluster.On() {
+		if err := refuseCluster(a.cfg.DataDir); err != nil {
+			return err
+		}
 		e, err := local.Open(a.engineConfig())
 		if err != nil {
 			return err
@@ -74,7 +79,10 @@ func (a *App) openCluster() error {
 }
 
 // ErrSingleData says that a data directory is that of a node that was alone.
-var ErrSingleData = errors.New("the data directory holds the history of a node that was alone: a node of a cluster needs one of its own, set --data-dir")
+var ErrSingleData = errors.New("the data directory holds the history of a node that was alone: a node of a cluster needs one of its own, set --data-dir, and fanfare cluster import brings the history there")
+
+// ErrClusterData says that a data directory is that of a node of a cluster.
+var ErrClusterData = errors.New("the data directory is that of a node of a cluster: start it with the settings of the cluster, or name another directory with --data-dir")
 
 // refuseSingle keeps the history of a node that was alone from being left beside
 // that of a cluster, where nobody would read it.
@@ -84,6 +92,21 @@ func refuseSingle(dir string) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", dir, ErrSingleData)
+}
+
+// refuseCluster is the other way: a node that is alone would know nothing of what the
+// cluster holds, and publish beside it.
+func refuseCluster(dir string) error {
+	for _, part := range []string{natsDir, indexDir} {
+		_, err := os.Stat(filepath.Join(dir, part))
+		if err == nil {
+			return fmt.Errorf("%s: %w", dir, ErrClusterData)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("look at data directory %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // Status implements engine.Engine.

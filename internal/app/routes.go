@@ -47,7 +47,7 @@ func (a *App) serverAPI() *api.Handler {
 			MaxBody: int(c.MaxBodySize), MaxData: int(a.cfg.PublishMaxDataSize),
 			MaxCommands: c.MaxCommands, MaxChannels: c.MaxChannels, MaxPage: c.MaxPage,
 		},
-		Observer: calls{a.metrics}, DeadLetters: a.deadLetters(), Allow: a.requestLimit(),
+		Observer: calls{a.metrics}, DeadLetters: a.deadLetters(), Allow: a.requestLimit(), Import: a.importer(),
 		Auditor: a.auditor(), Node: operated{a},
 	}, a.hub, a.log)
 }

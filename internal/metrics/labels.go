@@ -209,7 +209,7 @@ type APICall struct {
 func APIMethods() []string {
 	return []string{
 		"publish", "broadcast", "batch", "subscribe", "unsubscribe", "disconnect", "presence",
-		"presence_stats", "history", "history_remove", "channels", "dead_letters", "info", "refresh", "rpc",
+		"presence_stats", "history", "history_remove", "history_import", "channels", "dead_letters", "info", "refresh", "rpc",
 		"apps", "app_create", "app_update", "app_remove", "keys", "key_create", "key_rotate", "key_revoke",
 		"namespaces", "namespace_set", "namespace_remove", "cluster", "drain",
 	}

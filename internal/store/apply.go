@@ -29,6 +29,8 @@ func (b *Batch) Apply(e *Entry, rec *Record) (Outcome, error) {
 		return Outcome{Position: rec.Position()}, nil
 	case Tick:
 		return Outcome{}, nil
+	case Adopt:
+		return b.adopt(e, rec)
 	}
 	return Outcome{}, fmt.Errorf("apply: log entry of unknown kind %d", e.Kind)
 }
@@ -127,11 +129,16 @@ func (b *Batch) drop(ch channel.ID, rec *Record) {
 // retain takes over the entry's retention and raises the low-water mark to it.
 func (b *Batch) retain(e *Entry, rec *Record) {
 	rec.Size, rec.TTL, rec.MetaTTL = e.Retention.Size, e.Retention.TTL, e.Retention.MetaTTL
-	if size := uint64(max(rec.Size, 1)); rec.Top >= size {
-		rec.Low = max(rec.Low, rec.Top-size+1)
-	}
+	b.trimSize(rec)
 	if rec.Low >= rec.Top { // it is the only one, or there is none
 		rec.Oldest = b.log.Time
+	}
+}
+
+// trimSize raises the low-water mark to what the channel keeps.
+func (b *Batch) trimSize(rec *Record) {
+	if size := uint64(max(rec.Size, 1)); rec.Top >= size {
+		rec.Low = max(rec.Low, rec.Top-size+1)
 	}
 	b.trimDisk(rec, max(uint64(max(rec.Size, 0)), minStale))
 }

@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write what the apply step does to the t
 //
 //	publish room data=a [t=1000] [size=3] [ttl=10s] [meta=1h] [key=k]
 //	create, remove room · tick · expire    (expire: all that is due)
+//	adopt room top=9 first=4 data=a,b [at=900] [epoch=e]    (at: of the first, then each a millisecond later)
 //	read room [from=1] [to=9] [reverse=1] [limit=3] · due · reopen
 //	begin … end                            (one batch)
 //
@@ -123,6 +124,8 @@ func (s *script) command(words []string) {
 		entry.Kind = Remove
 	case "tick":
 		entry.Kind = Tick
+	case "adopt":
+		entry.Kind, entry.Adoption = Adopt, s.adoption(args)
 	case "expire":
 		s.inBatch(s.expire)
 		return
@@ -147,6 +150,17 @@ func (s *script) command(words []string) {
 		s.t.Fatalf("unknown command %q", name)
 	}
 	s.inBatch(func(b *Batch) { s.apply(b, &entry) })
+}
+
+func (s *script) adoption(args map[string]string) *Adoption {
+	a := &Adoption{Epoch: "e", Top: uint64(s.number(args, "top", 0)), First: uint64(s.number(args, "first", 1)), Last: s.number(args, "last", 950)}
+	if e := args["epoch"]; e != "" {
+		a.Epoch = e
+	}
+	for i, data := range strings.FieldsFunc(args["data"], func(r rune) bool { return r == ',' }) {
+		a.Pubs = append(a.Pubs, &engine.Publication{Data: []byte(data), Offset: a.First + uint64(i), Time: s.number(args, "at", 900) + int64(i)})
+	}
+	return a
 }
 
 func (s *script) options(args map[string]string) {

@@ -62,7 +62,7 @@ func (b *Batch) Commit() (err error) {
 			continue
 		}
 		b.key = appendChannelKey(b.key[:0], d.ch)
-		b.value = d.rec.append(b.value[:0])
+		b.value = d.rec.append(b.value[:0], b.log.Incarnation)
 		b.set(b.key, b.value)
 	}
 	b.value = b.log.append(b.value[:0])

@@ -18,6 +18,7 @@ var (
 	ErrNewerFormat = errors.New("written by a newer version")
 	ErrUnreadable  = errors.New("cannot be read")
 	ErrOtherLog    = errors.New("holds entries of another log")
+	ErrMoved       = errors.New("was moved to a cluster")
 )
 
 const (
@@ -25,6 +26,7 @@ const (
 	// restoredFile says that the directory is a backup: what was published after
 	// it was made is gone, so no position given out may be trusted.
 	restoredFile = "RESTORED"
+	movedFile    = "MOVED" // see MarkMoved
 	lockFile     = "LOCK"
 	logDir       = "log"
 

@@ -7,9 +7,10 @@ import (
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
-// EntryVersion is the version of log entries that this program writes, and the
-// newest that it applies.
-const EntryVersion = 1
+// EntryVersion is the newest version of log entries that this program applies.
+// Each kind is written in the first version that has it, so that nodes of an older
+// version apply what they know until there is something that they do not.
+const EntryVersion = 2
 
 // Kind says what a log entry does.
 type Kind uint8
@@ -20,7 +21,16 @@ const (
 	Create                  // a position for a channel that has none
 	Remove                  // forget the publications, not the position
 	Tick                    // only time passes
+	Adopt                   // a piece of a channel of another log; since version 2
 )
+
+// version is the first that has the kind.
+func (k Kind) version() uint8 {
+	if k == Adopt {
+		return 2
+	}
+	return 1
+}
 
 // Entry is one entry of the log that everything stored follows from. All that
 // decides its effect is in it or in the state before it.
@@ -33,7 +43,8 @@ type Entry struct {
 	Key       string           // idempotency key, "": none
 	// Pub is what a Publish stores. Apply sets Offset and Time, once, before
 	// anybody else sees it.
-	Pub *engine.Publication
+	Pub      *engine.Publication
+	Adoption *Adoption // of an Adopt
 }
 
 // Outcome is what applying an entry yields.
@@ -75,6 +86,9 @@ type Record struct {
 	Oldest    int64         // the publication at Low is not older than this log time
 	KeysUntil int64         // log time until which an idempotency key is remembered
 	Due       int64         // log time of its entry in the time index; 0: it has none
+	// Adopted is down to which offset it has come over from another log, whose epoch
+	// it keeps; 0: it is of this log.
+	Adopted uint64
 
 	batch uint64 // the last batch that changed it
 }

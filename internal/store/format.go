@@ -15,7 +15,8 @@ import (
 //
 // Files: FORMAT says in text which format it is in and is written last when a
 // directory is made; LOCK is held by the process that uses it; log/ is Pebble's;
-// RESTORED is put there by whoever restores a backup (see restoredFile).
+// RESTORED is put there by whoever restores a backup (see restoredFile), MOVED when
+// channels are moved to a cluster (see MarkMoved).
 //
 // Keys in Pebble. The first byte is the table; numbers are big endian, so that
 // keys sort by them; everything that belongs to a channel hangs on its id.

@@ -46,6 +46,8 @@ type Config struct {
 	// OnCorrupt is told of files found damaged while running. Reads of what they
 	// hold fail, all else goes on. Called on any goroutine; must not block.
 	OnCorrupt func(reason string)
+
+	toMove bool // nothing is written
 }
 
 // Store is an open data directory. Reading is safe on any goroutine; batches are
@@ -69,7 +71,7 @@ type Store struct {
 }
 
 // Open opens a data directory, making it if it is not there. Errors: ErrInUse,
-// ErrNewerFormat, ErrUnreadable; nothing is changed then.
+// ErrNewerFormat, ErrUnreadable, ErrMoved; nothing is changed then.
 func Open(cfg Config) (*Store, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
@@ -89,6 +91,11 @@ func Open(cfg Config) (*Store, error) {
 }
 
 func (s *Store) open(cfg *Config) error {
+	if !cfg.toMove {
+		if err := refuseMoved(s.fs, s.dir); err != nil {
+			return err
+		}
+	}
 	formatted, err := readFormat(s.fs, s.dir)
 	if err != nil {
 		return err
@@ -116,6 +123,7 @@ func openPebble(cfg *Config, formatted bool) (db *pebble.DB, err error) {
 func pebbleOptions(cfg *Config, formatted bool) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          manifestFS{cfg.FS},
+		ReadOnly:                    cfg.toMove,
 		DisableWAL:                  cfg.Volatile,
 		Logger:                      &logger{log: cfg.Logger, fatal: cfg.OnFatal},
 		EventListener:               events(cfg),

@@ -46,8 +46,21 @@ func decodeLog(b []byte) (Log, error) {
 	return l, r.End("log state")
 }
 
-func (r *Record) append(dst []byte) []byte {
-	dst = append(dst, valueVersion)
+// recordVersion is that of a record of a channel that came from another log.
+const recordVersion = 2
+
+// append needs the log's incarnation: a channel keeps a foreign epoch only in the
+// log that took it over.
+func (r *Record) append(dst []byte, incarnation uint64) []byte {
+	if r.Adopted == 0 {
+		return r.appendOwn(append(dst, valueVersion))
+	}
+	dst = r.appendOwn(append(dst, recordVersion))
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, r.Adopted), incarnation)
+	return pack.AppendString(dst, r.Epoch)
+}
+
+func (r *Record) appendOwn(dst []byte) []byte {
 	for _, v := range [...]uint64{
 		r.ID, r.Top, r.Low, r.Deleted, uint64(r.Size), uint64(r.TTL), uint64(r.MetaTTL),
 		uint64(r.Last), uint64(r.Oldest), uint64(r.KeysUntil), uint64(r.Due),
@@ -59,7 +72,8 @@ func (r *Record) append(dst []byte) []byte {
 
 func decodeRecord(b []byte, incarnation uint64) (Record, error) {
 	r := read(b)
-	if err := r.version("channel record"); err != nil {
+	adopted := len(b) > 0 && b[0] == recordVersion
+	if err := r.Version(recordVersion, "channel record"); err != nil {
 		return Record{}, err
 	}
 	c := Record{
@@ -67,10 +81,18 @@ func decodeRecord(b []byte, incarnation uint64) (Record, error) {
 		TTL: time.Duration(r.Time()), MetaTTL: time.Duration(r.Time()),
 		Last: r.Time(), Oldest: r.Time(), KeysUntil: r.Time(), Due: r.Time(),
 	}
+	c.Epoch = epoch(incarnation, c.ID)
+	if adopted {
+		c.Adopted = r.Uvarint()
+		by, foreign := r.Uvarint(), r.String()
+		if by == incarnation {
+			c.Epoch = foreign
+		}
+		r.Failed = r.Failed || c.Adopted == 0 || foreign == ""
+	}
 	if r.Failed || len(r.B) > 0 || c.ID == 0 || c.Deleted == 0 || c.Deleted > c.Low || c.Low-1 > c.Top {
 		return Record{}, fmt.Errorf("channel record: %w", errMalformed)
 	}
-	c.Epoch = epoch(incarnation, c.ID)
 	return c, nil
 }
 

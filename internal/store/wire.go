@@ -14,13 +14,14 @@ import (
 // This file is how an entry travels in a replicated log: a version byte, a kind,
 // then unsigned varints and strings that begin with their length.
 //
-//	version kind time app name  size ttl meta_ttl memory  key except publication?
+//	version kind time app name  size ttl meta_ttl memory  key except (publication | adoption)?
 //
-// A publication is encoded as it is stored, and fills the rest.
+// A publication is encoded as it is stored, and fills the rest; so does an
+// adoption, see appendAdoption.
 
 // AppendEntry encodes an entry.
 func AppendEntry(dst []byte, e *Entry) []byte {
-	dst = append(dst, EntryVersion, byte(e.Kind))
+	dst = append(dst, e.Kind.version(), byte(e.Kind))
 	dst = binary.AppendUvarint(dst, uint64(max(e.Time, 0)))
 	dst = pack.AppendString(pack.AppendString(dst, e.Channel.App), e.Channel.Name)
 	r := &e.Retention
@@ -32,6 +33,9 @@ func AppendEntry(dst []byte, e *Entry) []byte {
 		memory = 1
 	}
 	dst = pack.AppendString(append(dst, memory), e.Key)
+	if e.Adoption != nil {
+		return appendAdoption(pack.AppendString(dst, ""), e.Adoption)
+	}
 	if e.Pub == nil {
 		return pack.AppendString(dst, "")
 	}
@@ -59,13 +63,21 @@ func DecodeEntry(b []byte) (Entry, error) {
 	if err := r.End("log entry"); err != nil {
 		return Entry{}, err
 	}
-	if e.Kind != Publish {
+	var err error
+	switch {
+	case e.Kind == Adopt && e.Version >= Adopt.version():
+		if e.Adoption, err = r.adoption(); err != nil {
+			return Entry{}, err
+		}
+		return e, nil
+	case e.Kind == Adopt:
+		return Entry{}, fmt.Errorf("log entry: %w", errMalformed)
+	case e.Kind != Publish:
 		return e, nil
 	}
 	if len(r.B) > 0 && r.B[0] > valueVersion {
 		return Entry{}, &VersionError{Version: r.B[0]}
 	}
-	var err error
 	if e.Pub, err = DecodePublication(r.B, 0); err != nil {
 		return Entry{}, fmt.Errorf("log entry: %w", err)
 	}

@@ -13,17 +13,23 @@ import (
 func wireEntries() []Entry {
 	keep := engine.Retention{Size: 10, TTL: time.Minute, MetaTTL: time.Hour, Durability: channel.Disk}
 	return []Entry{
-		{Version: EntryVersion, Kind: Tick, Time: 7, Retention: engine.Retention{Durability: channel.Disk}},
-		{Version: EntryVersion, Kind: Create, Time: 1, Channel: testChannel, Retention: keep},
-		{Version: EntryVersion, Kind: Remove, Time: 1, Channel: testChannel, Retention: engine.Retention{Size: 1, Durability: channel.Memory}},
+		{Version: 1, Kind: Tick, Time: 7, Retention: engine.Retention{Durability: channel.Disk}},
+		{Version: 1, Kind: Create, Time: 1, Channel: testChannel, Retention: keep},
+		{Version: 1, Kind: Remove, Time: 1, Channel: testChannel, Retention: engine.Retention{Size: 1, Durability: channel.Memory}},
 		{
-			Version: EntryVersion, Kind: Publish, Time: 2, Channel: testChannel, Retention: keep, Key: "k\x00é",
+			Version: 1, Kind: Publish, Time: 2, Channel: testChannel, Retention: keep, Key: "k\x00é",
 			Pub: &engine.Publication{
 				Data: []byte("data"), Binary: true, Event: "e", Tags: map[string]string{"a": "b"}, Except: "session",
 				Info: &engine.ClientInfo{User: "u", Client: "c", ConnInfo: []byte("1"), ChanInfo: []byte("2")},
 			},
 		},
-		{Version: EntryVersion, Kind: Publish, Channel: testChannel, Retention: keep, Pub: &engine.Publication{Data: []byte{}}},
+		{Version: 1, Kind: Publish, Channel: testChannel, Retention: keep, Pub: &engine.Publication{Data: []byte{}}},
+		{Version: 2, Kind: Adopt, Time: 3, Channel: testChannel, Retention: keep, Adoption: &Adoption{Epoch: "e-1", Top: 3, Last: 9, First: 4}},
+		{Version: 2, Kind: Adopt, Time: 3, Channel: testChannel, Retention: keep, Adoption: &Adoption{
+			Epoch: "e-1", Top: 9, Last: 9, First: 7, Pubs: []*engine.Publication{
+				{Offset: 7, Time: 1, Data: []byte("a"), Event: "e"}, {Offset: 8, Time: 2, Data: []byte("b"), Tags: map[string]string{"k": "v"}},
+			},
+		}},
 	}
 }
 
@@ -56,7 +62,7 @@ func FuzzEntry(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := DecodeEntry(b)
-		if err != nil || e.Version != EntryVersion {
+		if err != nil || e.Version != e.Kind.version() {
 			return
 		}
 		if again, err := DecodeEntry(AppendEntry(nil, &e)); err != nil || !reflect.DeepEqual(again, e) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -54,7 +55,12 @@ func (r *Registry) append(ctx context.Context, c *Change) (uint64, error) {
 	return res.Offset, err
 }
 
-// read calls fn for every entry after the last that was read, in order.
+// errReplaced says that the log is not the one that was read: it has come over from a
+// node that was alone, or more of its beginning has.
+var errReplaced = errors.New("the log of apps is another than before")
+
+// read calls fn for every entry after the last that was read, in order. It fails with
+// errReplaced.
 func (r *Registry) read(ctx context.Context, fn func(offset uint64, c *Change)) error {
 	for {
 		res, err := engine.Await(ctx, func(done func(engine.HistoryResult, error)) {
@@ -66,9 +72,14 @@ func (r *Registry) read(ctx context.Context, fn func(offset uint64, c *Change)) 
 		if errors.Is(err, engine.ErrReadOnly) { // a channel that is there can be read: nothing was ever changed
 			return nil
 		}
-		if err != nil {
+		known := r.epoch != ""
+		switch {
+		case known && errors.Is(err, engine.ErrUnrecoverable), err == nil && known && (res.Top.Epoch != r.epoch || res.Oldest < r.oldest):
+			return errReplaced
+		case err != nil:
 			return fmt.Errorf("the log of apps: %w", err)
 		}
+		r.epoch, r.oldest = res.Top.Epoch, res.Oldest
 		for _, pub := range res.Publications {
 			c := new(Change)
 			if err := json.Unmarshal(pub.Data, c); err != nil {
@@ -86,7 +97,7 @@ func (r *Registry) read(ctx context.Context, fn func(offset uint64, c *Change)) 
 // load folds the whole log: for each App what it was when it was written down last,
 // and what was changed since.
 func (r *Registry) load(ctx context.Context) error {
-	r.applied, r.since = 0, 0 // a load that failed begins again
+	r.applied, r.since, r.epoch = 0, 0, "" // a load that failed begins again
 	type entry struct {
 		offset uint64
 		*Change
@@ -137,6 +148,27 @@ func (r *Registry) load(ctx context.Context) error {
 		default:
 			r.state[e.App] = after
 		}
+	}
+	return nil
+}
+
+// reload reads a log that is another than before.
+func (r *Registry) reload(ctx context.Context) error {
+	was := r.state
+	r.loaded.Store(false) // where it fails, Refresh begins with what the settings say
+	r.state, r.removed = maps.Clone(r.fixed), make(map[string]bool)
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	r.loaded.Store(true)
+	r.look()
+	for name := range was {
+		if r.state[name] == nil {
+			r.cfg.Removed(name)
+		}
+	}
+	for _, a := range r.Apps() {
+		r.cfg.Changed(a)
 	}
 	return nil
 }

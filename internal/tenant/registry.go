@@ -48,6 +48,8 @@ type Registry struct {
 	mu      sync.Mutex // held while the log is read and folded
 	loaded  atomic.Bool
 	applied uint64 // offset of the entry that was folded last
+	epoch   string // of the log; "": it was not read yet
+	oldest  uint64 // offset of the first entry that it had
 	since   int    // entries since Apps were written down as they are
 	every   int    // entries after which they are: writeDownEvery
 	state   map[string]*App
@@ -235,6 +237,9 @@ func (r *Registry) Do(ctx context.Context, c Change) error {
 			verdict = err
 		}
 	})
+	if errors.Is(err, errReplaced) {
+		err = r.reload(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -257,7 +262,11 @@ func (r *Registry) Refresh(ctx context.Context) error {
 		}
 		return nil
 	}
-	return r.read(ctx, func(_ uint64, c *Change) { _ = r.fold(c) }) // who asked for it was told
+	err := r.read(ctx, func(_ uint64, c *Change) { _ = r.fold(c) }) // who asked for it was told
+	if errors.Is(err, errReplaced) {
+		return r.reload(ctx)
+	}
+	return err
 }
 
 func (r *Registry) remove(app string) {

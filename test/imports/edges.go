@@ -59,6 +59,7 @@ var edges = []edge{
 	{from: "internal/auth", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/metrics", "net/http"}, outer...), why: "auth turns a token into an Identity and knows nothing else"},
 	{from: "internal/channel", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/metrics", "net", "net/http", "os"}, outer...), why: "channel is pure: values in, values out"},
 	{from: "internal/metrics", to: append([]string{"internal/hub", "internal/engine/...", "internal/store", "internal/auth", "internal/channel"}, outer...), why: "everybody counts with metrics, so it can depend on nobody"},
+	{from: "internal/move", to: append([]string{"internal/hub", "internal/engine/*", "internal/auth", "internal/tenant", "client", "net", "net/http"}, outer...), why: "a move reads a directory and makes pieces; how they travel is its caller's business"},
 	{from: "internal/pack", to: []string{"internal/...", "net", "net/http", "os"}, why: "bytes mean nothing to it; who owns a format says what it holds"},
 	{from: "internal/engine/roster", to: []string{"internal/engine/*", "internal/store", "internal/pack", "net", "os"}, why: "it counts who is there; who tells, and whom, is an engine's business"},
 	{from: "internal/limit", to: []string{"internal/...", "net/http"}, why: "a bucket knows neither what it limits nor who is told"},

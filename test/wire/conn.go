@@ -103,15 +103,25 @@ func (c *Conn) Reply(ctx context.Context, id uint32) (Message, error) {
 	}
 }
 
-// frame reads one frame, whose lines are messages.
-func (c *Conn) frame(ctx context.Context) error {
+// Frame gives the next frame as it came, of whatever protocol. It is not used
+// beside Next and Reply.
+func (c *Conn) Frame(ctx context.Context) ([]byte, error) {
 	_, data, err := c.ws.Read(ctx)
 	if err != nil {
 		var closed websocket.CloseError
 		if errors.As(err, &closed) {
-			return &Closed{Code: int(closed.Code), Reason: closed.Reason}
+			return nil, &Closed{Code: int(closed.Code), Reason: closed.Reason}
 		}
-		return fmt.Errorf("read: %w", err)
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	return data, nil
+}
+
+// frame reads one frame, whose lines are messages.
+func (c *Conn) frame(ctx context.Context) error {
+	data, err := c.Frame(ctx)
+	if err != nil {
+		return err
 	}
 	list, pings, err := Messages(data)
 	for range pings {

@@ -27,10 +27,16 @@ const requestCost = 256
 
 // Cost is what the request takes in RAM, roughly, in bytes.
 func (r *Request) Cost() int64 {
-	if r.Entry.Pub == nil {
-		return requestCost
+	cost := int64(requestCost)
+	if r.Entry.Pub != nil {
+		cost += Cost(r.Entry.Pub)
 	}
-	return requestCost + Cost(r.Entry.Pub)
+	if a := r.Entry.Adoption; a != nil {
+		for _, p := range a.Pubs {
+			cost += Cost(p)
+		}
+	}
+	return cost
 }
 
 // Flight is a batch on its way to the disk, and what follows once it is there.

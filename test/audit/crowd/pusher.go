@@ -3,27 +3,28 @@ package crowd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
-	"github.com/coder/websocket"
+	"github.com/fanfare-push/fanfare/test/wire"
 )
 
 // OverPusher speaks the Pusher protocol, and subscribes anew each time: there is
 // nothing to resume from. Channels are named as Pusher can.
 var OverPusher = Way{Name: "Pusher", Live: true, connection: func(hello, listen context.Context, s *subscriber, addr string) error {
-	ws, res, err := websocket.Dial(hello, "ws://"+addr+"/app/"+s.AppKey+"?protocol=7&client=audit&version=1", nil)
+	ws, err := wire.Dial(hello, "ws://"+addr+"/app/"+s.AppKey+"?protocol=7&client=audit&version=1", nil)
+	var refusal *wire.Refusal
+	if errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && refusal.Status != http.StatusTooManyRequests {
+		return wrongf("%s", err)
+	}
 	if err != nil {
-		if res != nil && res.StatusCode >= http.StatusBadRequest && res.StatusCode < http.StatusInternalServerError && res.StatusCode != http.StatusTooManyRequests {
-			return wrongf("handshake: HTTP %d", res.StatusCode)
-		}
 		return err
 	}
-	defer func() { _ = ws.CloseNow() }()
-	ws.SetReadLimit(1 << 20)
+	defer ws.Drop()
 	p := &pusher{subscriber: s, ws: ws, addr: addr}
 	for ctx := hello; ; {
-		_, frame, err := ws.Read(ctx)
+		frame, err := ws.Frame(ctx)
 		if err != nil {
 			return err
 		}
@@ -39,7 +40,7 @@ var OverPusher = Way{Name: "Pusher", Live: true, connection: func(hello, listen 
 // pusher is one connection of the Pusher protocol.
 type pusher struct {
 	*subscriber
-	ws    *websocket.Conn
+	ws    *wire.Conn
 	addr  string
 	there bool // it is subscribed
 }
@@ -77,7 +78,7 @@ func (p *pusher) frame(ctx context.Context, frame []byte) error {
 }
 
 func (p *pusher) send(ctx context.Context, format string, args ...any) error {
-	return p.ws.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...))
+	return p.ws.Send(ctx, fmt.Sprintf(format, args...))
 }
 
 // refusedFor is the error of a frame that refuses: again says for which codes the

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -12,12 +13,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fanfare-push/fanfare/test/audit/crowd"
+	"github.com/fanfare-push/fanfare/test/cluster/trio"
 	"github.com/fanfare-push/fanfare/test/server"
 )
 
 var (
 	faults = flag.Int("faults", 4, "how often the cluster is disturbed")
 	seed   = flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
+	limits = flag.Bool("limits", true, "judge limits of connections, too")
 	only   = flag.String("only", "", "kinds of faults, with commas between; empty: all")
 )
 
@@ -26,21 +29,37 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Three nodes keep every promise while they are killed, frozen, stopped, cut off
 // and slowed under load.
 func TestFaults(t *testing.T) {
+	audited(t, config{faults: *faults, seed: *seed, only: kindsOf(*only), limits: *limits})
+}
+
+// The same where the network between nodes loses packets, and connections know
+// nothing of it.
+func TestPartitionsOfNamespaces(t *testing.T) {
+	audited(t, config{faults: partitions, seed: *seed, only: []string{"cut off", "cut link", "one way"}, namespaces: true})
+}
+
+const partitions = 2
+
+func audited(t *testing.T, cfg config) {
+	t.Helper()
 	bin, err := server.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*faults+1)*perFault)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(cfg.faults+1)*perFault)
 	defer cancel()
-	result, err := run(ctx, config{
-		bin: bin, dir: t.TempDir(), faults: *faults, seed: *seed, only: kindsOf(*only), progress: func(line string) { t.Log(line) },
-	})
+	cfg.bin, cfg.dir, cfg.recordFile = bin, t.TempDir(), filepath.Join(os.TempDir(), "fanfare-cluster-audit.json")
+	cfg.progress = func(line string) { t.Log(line) }
+	result, err := run(ctx, cfg)
+	if errors.Is(err, trio.ErrNamespaces) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", result.table())
 	t.Attr("summary", result.summary())
-	if err := crowd.Judge(result.record, filepath.Join(os.TempDir(), "fanfare-cluster-audit.json")); err != nil {
+	if err := crowd.Judge(result.record, cfg.recordFile); err != nil {
 		t.Error(err)
 	}
 	for _, ch := range result.record.Channels {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -33,14 +36,16 @@ var kinds = []kind{
 	{"kill", 200 * time.Millisecond, 3 * time.Second, first, (*audit).kill},
 	{"kill twice", 50 * time.Millisecond, 2 * time.Second, first, (*audit).killTwice},
 	{"kill in turn", 50 * time.Millisecond, time.Second, first, (*audit).killInTurn},
-	{"freeze", time.Second, 8 * time.Second, first, (*audit).freeze},
+	{"lose index", 0, 2 * time.Second, first, (*audit).loseIndex},
+	{"freeze", time.Second, 8 * time.Second, first, (*audit).freezeOne},
+	{"freeze two", time.Second, 8 * time.Second, func(f *fault) string { return "all but " + first(f) }, (*audit).freezeOthers},
 	{"stop", 0, 2 * time.Second, first, (*audit).stop},
 	{"cut off", time.Second, 10 * time.Second, firstCut, (*audit).cutOff},
 	{"cut link", time.Second, 8 * time.Second, pairCut, (*audit).cutLink},
 	{"one way", time.Second, 8 * time.Second, pair, (*audit).oneWay},
 	{"slow", 2 * time.Second, 6 * time.Second, firstSlow, (*audit).slow},
 	{"kill all", 0, 2 * time.Second, func(*fault) string { return "" }, (*audit).killAll},
-	{"minority", 3 * time.Second, 6 * time.Second, func(f *fault) string { return "only " + trio.Name(f.order[0]) + " is left" }, (*audit).leaveOne},
+	{"minority", 3 * time.Second, 6 * time.Second, func(f *fault) string { return "only " + first(f) + " is left" }, (*audit).leaveOne},
 	{"full", 3 * time.Second, 6 * time.Second, func(*fault) string { return trio.Name(fullNode) }, (*audit).full},
 }
 
@@ -65,7 +70,10 @@ func (f *fault) String() string {
 	return fmt.Sprintf("%s %s, %.1f s", f.name, f.says(f), f.hold.Seconds())
 }
 
-const maxDelay = 60 * time.Millisecond
+const (
+	minDelay = 5 * time.Millisecond
+	maxDelay = 65 * time.Millisecond
+)
 
 // planOf draws the faults. Kinds come in rounds: each once in every round, in an
 // order of chance.
@@ -82,11 +90,22 @@ func planOf(cfg config) ([]fault, error) {
 			return nil, fmt.Errorf("kinds of faults are %s", strings.Join(names, ", "))
 		}
 	}
+	if cfg.namespaces {
+		deck = slices.DeleteFunc(deck, func(k kind) bool { return k.name == "slow" }) // no delays there
+	}
+	if len(deck) == 0 {
+		return nil, errors.New("no kind of fault is left")
+	}
 	var plan []fault
 	for len(plan) < cfg.faults {
 		random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, k := range deck[:min(len(deck), cfg.faults-len(plan))] {
-			f := fault{kind: k, hold: k.min + time.Duration(random.Int64N(int64(k.max-k.min))), delay: 5*time.Millisecond + time.Duration(random.Int64N(int64(maxDelay))).Truncate(time.Millisecond), reset: random.IntN(2) == 0}
+			f := fault{
+				kind:  k,
+				hold:  k.min + time.Duration(random.Int64N(int64(k.max-k.min))),
+				delay: minDelay + time.Duration(random.Int64N(int64(maxDelay-minDelay))).Truncate(time.Millisecond),
+				reset: random.IntN(2) == 0 && !cfg.namespaces, // lost packets reset nothing
+			}
 			copy(f.order[:], random.Perm(trio.Size))
 			plan = append(plan, f)
 		}
@@ -110,6 +129,9 @@ func (a *audit) deadFor(ctx context.Context, hold time.Duration, r *row, nodes .
 	if r.presence, err = a.presence(ctx); err != nil {
 		return err
 	}
+	if err := a.limit(ctx, r, began); err != nil {
+		return err
+	}
 	if err := pause(ctx, hold-time.Since(began)); err != nil {
 		return err
 	}
@@ -120,6 +142,27 @@ func (a *audit) presence(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	return a.residents.right(ctx)
+}
+
+// limit notes how long after the death of a node its connections are none of the
+// user's any more.
+func (a *audit) limit(ctx context.Context, r *row, death time.Time) error {
+	if !a.limits {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for i := range trio.Size {
+		if a.Server(i) == nil {
+			continue
+		}
+		if _, err := a.residents.admits(ctx, i, true); err != nil {
+			return err
+		}
+		r.limit = time.Since(death)
+		return nil
+	}
+	return nil
 }
 
 // startAll ends a fault by starting the nodes that are down.
@@ -166,6 +209,27 @@ func (a *audit) killInTurn(ctx context.Context, f *fault, _ *row) error {
 	return nil
 }
 
+// loseIndex kills a node and takes from it what it had made of the logs: it has to
+// read them again, or to copy from another what they do not hold any more.
+func (a *audit) loseIndex(ctx context.Context, f *fault, r *row) error {
+	i := f.order[0]
+	a.Kill(i)
+	if err := os.RemoveAll(filepath.Join(a.Dir(i), "data", "index")); err != nil {
+		return err
+	}
+	return a.deadFor(ctx, f.hold, r, i)
+}
+
+// freezeOne stops a process where it is, as a machine does that swaps or is moved.
+func (a *audit) freezeOne(ctx context.Context, f *fault, _ *row) error {
+	return a.freeze(f.order[:1], func() error { return pause(ctx, f.hold) })
+}
+
+// freezeOthers leaves a node without a majority, though all connections last.
+func (a *audit) freezeOthers(ctx context.Context, f *fault, r *row) error {
+	return a.freeze(f.order[1:], func() error { return a.alone(ctx, f, r) })
+}
+
 func (a *audit) killAll(ctx context.Context, f *fault, r *row) error {
 	for _, i := range f.order {
 		a.Kill(i)
@@ -195,54 +259,79 @@ func (a *audit) stop(ctx context.Context, f *fault, r *row) error {
 }
 
 // cut cuts both directions between two nodes.
-func (a *audit) cut(f *fault, i, j int) {
-	a.Set(i, j, link.State{Cut: true})
-	a.Set(j, i, link.State{Cut: true})
+func (a *audit) cut(f *fault, i, j int) error {
+	err := errors.Join(a.Set(i, j, link.State{Cut: true}), a.Set(j, i, link.State{Cut: true}))
 	if f.reset {
-		a.Reset(i, j)
+		err = errors.Join(err, a.Reset(i, j))
 	}
+	return err
 }
 
-// cutOff leaves a node alone, which says so if it is for long.
+// cutOff leaves a node alone; the others go on.
 func (a *audit) cutOff(ctx context.Context, f *fault, r *row) error {
-	defer a.Heal()
 	i := f.order[0]
-	a.cut(f, i, f.order[1])
-	a.cut(f, i, f.order[2])
-	while, cancel := context.WithTimeout(ctx, f.hold)
-	defer cancel()
-	unready, err := trio.Await(while, "", func() (bool, string) {
-		ready, _ := a.Ready(while, i)
-		return !ready && while.Err() == nil, ""
-	})
+	err := errors.Join(a.cut(f, i, f.order[1]), a.cut(f, i, f.order[2]))
 	if err == nil {
-		r.unready = unready
+		err = a.alone(ctx, f, r, a.flowing)
 	}
-	<-while.Done()
-	return context.Cause(ctx)
+	return errors.Join(err, a.Heal())
+}
+
+// lasting is a time alone that a node has to notice; the pings of nodes take less.
+const lasting = 5 * time.Second
+
+// alone lets a node be without the others. If that lasts it goes on until the node
+// has said that it is not ready, and what else there is to be seen.
+func (a *audit) alone(ctx context.Context, f *fault, r *row, see ...func(context.Context) error) error {
+	began := time.Now()
+	if f.hold >= lasting {
+		within, cancel := context.WithTimeout(ctx, settleTimeout)
+		defer cancel()
+		var err error
+		if r.unready, err = a.unready(within, f.order[0]); err != nil {
+			return err
+		}
+		for _, look := range see {
+			if err := look(within); err != nil {
+				return err
+			}
+		}
+	}
+	return pause(ctx, f.hold-time.Since(began))
+}
+
+// flowing waits until publications are acknowledged on every channel.
+func (a *audit) flowing(ctx context.Context) error {
+	_, err := trio.Await(ctx, "publications flow on every channel", a.pauses.flow())
+	return err
+}
+
+// unready waits until a node says that it is not ready, and not only nothing.
+func (a *audit) unready(ctx context.Context, i int) (time.Duration, error) {
+	return trio.Await(ctx, trio.Name(i)+" says that it is not ready", func() (bool, string) {
+		answer, reason := a.Ready(ctx, i)
+		return answer == trio.NotReady, reason
+	})
 }
 
 func (a *audit) cutLink(ctx context.Context, f *fault, _ *row) error {
-	defer a.Heal()
-	a.cut(f, f.order[0], f.order[1])
-	return pause(ctx, f.hold)
+	err := a.cut(f, f.order[0], f.order[1])
+	return errors.Join(err, pause(ctx, f.hold), a.Heal())
 }
 
 // oneWay loses all that the first says to the second.
 func (a *audit) oneWay(ctx context.Context, f *fault, _ *row) error {
-	defer a.Heal()
-	a.Set(f.order[0], f.order[1], link.State{Cut: true})
-	return pause(ctx, f.hold)
+	err := a.Set(f.order[0], f.order[1], link.State{Cut: true})
+	return errors.Join(err, pause(ctx, f.hold), a.Heal())
 }
 
 // slow delays what a node hears and says.
 func (a *audit) slow(ctx context.Context, f *fault, _ *row) error {
-	defer a.Heal()
+	var errs []error
 	for _, j := range f.order[1:] {
-		a.Set(f.order[0], j, link.State{Delay: f.delay})
-		a.Set(j, f.order[0], link.State{Delay: f.delay})
+		errs = append(errs, a.Set(f.order[0], j, link.State{Delay: f.delay}), a.Set(j, f.order[0], link.State{Delay: f.delay}))
 	}
-	return pause(ctx, f.hold)
+	return errors.Join(append(errs, pause(ctx, f.hold), a.Heal())...)
 }
 
 // leaveOne kills two of three.

@@ -2,10 +2,9 @@
 
 package main
 
-import "context"
+import "errors"
 
-// freeze does nothing where processes cannot be stopped.
-func (a *audit) freeze(_ context.Context, _ *fault, r *row) error {
-	r.note = "not on this system"
-	return nil
+// freeze fails where processes cannot be stopped.
+func (a *audit) freeze([]int, func() error) error {
+	return errors.New("processes cannot be frozen on this system")
 }

@@ -3,17 +3,19 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"syscall"
 )
 
-// freeze stops a process where it is, as a machine does that swaps or is moved.
-func (a *audit) freeze(ctx context.Context, f *fault, _ *row) error {
-	srv := a.Server(f.order[0])
-	if err := srv.Signal(syscall.SIGSTOP); err != nil {
-		return err
+// freeze stops processes where they are, until meanwhile has ended.
+func (a *audit) freeze(nodes []int, meanwhile func() error) error {
+	var errs []error
+	for _, i := range nodes {
+		errs = append(errs, a.Server(i).Signal(syscall.SIGSTOP))
 	}
-	err := pause(ctx, f.hold)
-	return errors.Join(err, srv.Signal(syscall.SIGCONT))
+	errs = append(errs, meanwhile())
+	for _, i := range nodes {
+		errs = append(errs, a.Server(i).Signal(syscall.SIGCONT))
+	}
+	return errors.Join(errs...)
 }

@@ -36,14 +36,10 @@ func (a *audit) starve(ctx context.Context, f *fault, r *row) error {
 	if err := a.Start(ctx, fullNode, noSpace); err != nil {
 		return err
 	}
-	unready, err := trio.Await(within, "the node without space is not ready", func() (bool, string) {
-		ready, reason := a.Ready(within, fullNode)
-		return !ready && reason != "", reason
-	})
-	if err != nil {
+	var err error
+	if r.unready, err = a.unready(within, fullNode); err != nil {
 		return err
 	}
-	r.unready = unready
 	if err := pause(ctx, f.hold); err != nil {
 		return err
 	}
@@ -71,11 +67,7 @@ func (a *audit) fill(ctx context.Context, f *fault, r *row) error {
 	srv := a.Server(fullNode)
 	while, cancel := context.WithTimeout(ctx, f.hold)
 	defer cancel()
-	unready, err := trio.Await(while, "", func() (bool, string) {
-		ready, _ := a.Ready(while, fullNode)
-		return !ready && while.Err() == nil, ""
-	})
-	if err == nil {
+	if unready, err := a.unready(while, fullNode); err == nil {
 		r.unready = unready
 	}
 	if err := pause(ctx, f.hold-time.Since(began)); err != nil {
@@ -94,7 +86,10 @@ func (a *audit) fill(ctx context.Context, f *fault, r *row) error {
 	}
 	again, cancelAgain := context.WithTimeout(ctx, backByItself)
 	defer cancelAgain()
-	if _, err := trio.Await(again, "", func() (bool, string) { return a.Ready(again, fullNode) }); err == nil {
+	if _, err := trio.Await(again, "", func() (bool, string) {
+		answer, reason := a.Ready(again, fullNode)
+		return answer == trio.Ready, reason
+	}); err == nil {
 		r.note = "it comes back by itself"
 		return nil
 	}

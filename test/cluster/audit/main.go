@@ -19,6 +19,8 @@ func main() {
 	seed := flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
 	only := flag.String("only", "", "kinds of faults, with commas between; empty: all")
 	mount := flag.Bool("mount", false, "give one node a small filesystem of its own, to fill it; needs root and Linux")
+	limits := flag.Bool("limits", true, "judge limits of connections, too")
+	namespaces := flag.Bool("namespaces", false, "put nodes into network namespaces, where cuts lose packets; needs root and Linux")
 	record := flag.String("record", "cluster-audit.json", "where the record of a failed run is kept")
 	old := flag.String("check", "", "check this record and run nothing")
 	flag.Parse()
@@ -29,7 +31,7 @@ func main() {
 			fmt.Println("no fault")
 		}
 	} else {
-		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount}, *record)
+		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount, limits: *limits, namespaces: *namespaces, recordFile: *record})
 	}
 	stop()
 	if err != nil {
@@ -48,7 +50,7 @@ func kindsOf(list string) []string {
 // perFault bounds what one fault may take, with all that comes of it.
 const perFault = 2 * time.Minute
 
-func program(ctx context.Context, cfg config, record string) error {
+func program(ctx context.Context, cfg config) error {
 	dir, err := os.MkdirTemp("", "fanfare-cluster-audit-")
 	if err != nil {
 		return err
@@ -68,5 +70,5 @@ func program(ctx context.Context, cfg config, record string) error {
 	if err != nil {
 		return err
 	}
-	return crowd.Judge(result.record, record)
+	return crowd.Judge(result.record, cfg.recordFile)
 }

@@ -18,11 +18,7 @@ import (
 func (a *audit) minority(ctx context.Context, i int) (unready time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	unready, err = trio.Await(ctx, "the node that is left is not ready", func() (bool, string) {
-		ready, _ := a.Ready(ctx, i)
-		return !ready, "it is"
-	})
-	if err != nil {
+	if unready, err = a.unready(ctx, i); err != nil {
 		return unready, err
 	}
 	transport := &http.Transport{}

@@ -98,15 +98,16 @@ type row struct {
 	pause    time.Duration // longest pause while it lasted
 	after    time.Duration // longest pause from its end until all was well again
 	presence time.Duration // from the death of a node until presence was right on the others
+	limit    time.Duration // the same until its connections do not count any more
 	unready  time.Duration // until who has no majority said so in /ready
 	took     time.Duration // until all was well again
 	note     string
 }
 
-const format = "| %3s | %-44s | %10s | %10s | %10s | %10s | %10s | %10s | %s |\n"
+const format = "| %3s | %-44s | %10s | %10s | %10s | %10s | %10s | %10s | %10s | %s |\n"
 
 func (r *row) String() string {
-	return strings.TrimSuffix(fmt.Sprintf(format, fmt.Sprint(r.number), r.fault, text(r.before), text(r.pause), text(r.after), text(r.presence), text(r.unready), text(r.took), r.note), "\n")
+	return strings.TrimSuffix(fmt.Sprintf(format, fmt.Sprint(r.number), r.fault, text(r.before), text(r.pause), text(r.after), text(r.presence), text(r.limit), text(r.unready), text(r.took), r.note), "\n")
 }
 
 func text(d time.Duration) string {
@@ -122,8 +123,8 @@ func text(d time.Duration) string {
 // table is one row for each fault.
 func (r *result) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, format, "", "fault", "before", "pause", "after", "presence", "not ready", "all well", "note")
-	fmt.Fprintf(&b, format, "--:", "---", "--:", "--:", "--:", "--:", "--:", "--:", "---")
+	fmt.Fprintf(&b, format, "", "fault", "before", "pause", "after", "presence", "limit", "not ready", "all well", "note")
+	fmt.Fprintf(&b, format, "--:", "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "---")
 	for i := range r.rows {
 		fmt.Fprintln(&b, r.rows[i].String())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,13 +12,15 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/test/cluster/trio"
+	"github.com/fanfare-push/fanfare/test/server"
 	"github.com/fanfare-push/fanfare/test/wire"
 )
 
-// residents are one client on each node that stays there, by which presence is
-// judged.
+// residents are one client on each node that stays there, all of one user, by
+// which presence and limits are judged.
 type residents struct {
-	trio *trio.Trio
+	trio  *trio.Trio
+	token string // of the user
 
 	mu  sync.Mutex
 	ids [trio.Size]string // of the clients; "": not there
@@ -47,7 +50,7 @@ func (r *residents) reside(ctx context.Context, i int) {
 	if srv == nil {
 		return
 	}
-	c, err := wire.Connect(ctx, srv.WebSocketURL())
+	c, err := wire.ConnectAs(ctx, srv.WebSocketURL(), r.token)
 	if err != nil {
 		return
 	}
@@ -114,4 +117,46 @@ func (r *residents) expected() (ids []string, missing string) {
 	}
 	slices.Sort(ids)
 	return ids, ""
+}
+
+// mint makes the token of the residents, as an operator does.
+func (a *audit) mint(ctx context.Context) error {
+	code, token, err := server.Run(ctx, server.Options{Bin: a.bin, Dir: a.dir, Env: []string{"FANFARE_APP_SECRET=" + appSecret}},
+		"token", "mint", "--user", "resident")
+	if err == nil && code != 0 {
+		err = fmt.Errorf("token mint ends with code %d: %s", code, token)
+	}
+	a.residents.token = strings.TrimSpace(token)
+	return err
+}
+
+// overLimit is the code of a session that is one too many of its user.
+const overLimit = 3504
+
+// guest tries one more connection of the user.
+func (r *residents) guest(ctx context.Context, i int) (admitted bool, err error) {
+	srv := r.trio.Server(i)
+	if srv == nil {
+		return false, errors.New("down")
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	c, err := wire.ConnectAs(ctx, srv.WebSocketURL(), r.token)
+	if err == nil {
+		c.Drop()
+		return true, nil
+	}
+	var closed *wire.Closed
+	if errors.As(err, &closed) && closed.Code == overLimit {
+		return false, nil
+	}
+	return false, err
+}
+
+// admits waits until a node admits one more, or refuses it.
+func (r *residents) admits(ctx context.Context, i int, want bool) (time.Duration, error) {
+	return trio.Await(ctx, fmt.Sprintf("one more of the user is admitted to %s: %t", trio.Name(i), want), func() (bool, string) {
+		admitted, err := r.guest(ctx, i)
+		return err == nil && admitted == want, fmt.Sprintf("%t, %v", admitted, err)
+	})
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/fanfare-push/fanfare/test/audit/check"
@@ -19,7 +22,13 @@ type config struct {
 	seed     uint64
 	only     []string // names of kinds; nil: all
 	mount    bool
-	progress func(line string)
+	limits   bool // judge limits, too
+	// namespaces puts the nodes into network namespaces: cuts lose packets.
+	namespaces bool
+	// recordFile is where the record of a failed run is kept, and what the nodes
+	// have said beside it.
+	recordFile string
+	progress   func(line string)
 }
 
 // loads: channels that publishers on all nodes write to, one with large
@@ -43,8 +52,9 @@ const (
 var ways = []crowd.Way{crowd.OverWebSocket, crowd.OverEvents, crowd.OverHTTPStream, crowd.OverPusher}
 
 const (
-	apiKey = "audit"
-	appKey = "audit-key"
+	apiKey    = "audit"
+	appKey    = "audit-key"
+	appSecret = "audit-secret"
 
 	presentChannel = "present-1"
 	fleetingPrefix = "fleeting-" // channels without history
@@ -55,11 +65,13 @@ const settings = `
 app:
   id: audit-id
   key: ` + appKey + `
-  secret: audit-secret
+  secret: ` + appSecret + `
 api:
   key: ` + apiKey + `
 client:
   allow_anonymous: true
+limits:
+  connections_per_user: 3
 store:
   reserve_size: 32MiB
 channel:
@@ -131,7 +143,7 @@ func run(ctx context.Context, cfg config) (*result, error) {
 		return nil, err
 	}
 	cfg.progress(fmt.Sprintf("audit: %d faults, seed %d", cfg.faults, cfg.seed))
-	nodes, err := trio.New(ctx, trio.Config{Bin: cfg.bin, Dir: cfg.dir, Settings: settings, APIKey: apiKey, LogSize: logSize})
+	nodes, err := trio.New(ctx, trio.Config{Bin: cfg.bin, Dir: cfg.dir, Settings: settings, APIKey: apiKey, LogSize: logSize, Namespaces: cfg.namespaces})
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +157,9 @@ func run(ctx context.Context, cfg config) (*result, error) {
 	unmount := func() error { return nil }
 	if cfg.mount {
 		unmount, err = smallDisk(ctx, nodes.Dir(fullNode))
+	}
+	if err == nil {
+		err = a.mint(ctx)
 	}
 	if err == nil {
 		res.record, err = a.all(ctx, plan)
@@ -199,7 +214,7 @@ func (a *audit) disturb(ctx context.Context, plan []fault) error {
 		a.rows = append(a.rows, r)
 		a.progress(r.String())
 		if err != nil {
-			return fmt.Errorf("fault %d, %s: %w%s", n+1, f.String(), err, a.words())
+			return fmt.Errorf("fault %d, %s: %w%s", n+1, f.String(), err, a.words(context.WithoutCancel(ctx)))
 		}
 	}
 	return nil
@@ -213,21 +228,28 @@ func (a *audit) over(r *row) {
 }
 
 // settle waits until all nodes are up and ready, publications are acknowledged on
-// every channel, and presence is right on every node.
+// every channel, and presence and limits are right on every node.
 func (a *audit) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	if err := a.AwaitReady(ctx); err != nil {
 		return err
 	}
-	if _, err := trio.Await(ctx, "publications flow on every channel", a.pauses.flow()); err != nil {
+	if err := a.flowing(ctx); err != nil {
 		return err
 	}
 	if err := a.crowd.AwaitAcks(ctx, minAcks); err != nil {
 		return err
 	}
-	_, err := a.residents.right(ctx)
-	return err
+	if _, err := a.residents.right(ctx); err != nil || !a.limits {
+		return err
+	}
+	for i := range trio.Size {
+		if _, err := a.residents.admits(ctx, i, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ends are all nodes.
@@ -238,22 +260,33 @@ func (a *audit) ends(context.Context) (addrs []string, err error) {
 	return addrs, nil
 }
 
-// wordsOf bounds what is shown of each node's log.
-const wordsOf = 3000
-
-// words are the last that each node has said.
-func (a *audit) words() (text string) {
+// words keeps what each node has said beside the record, and gives the last of it.
+// A node that does not answer any more is made to say what it is at.
+func (a *audit) words(ctx context.Context) (text string) {
 	for i := range trio.Size {
 		srv := a.Server(i)
 		if srv == nil {
 			text += "\n" + trio.Name(i) + " is down"
 			continue
 		}
+		if answer, _ := a.Ready(ctx, i); answer == trio.NoAnswer {
+			_ = srv.Signal(syscall.SIGQUIT) // Go's way to ask for the stacks of all goroutines
+			within, cancel := context.WithTimeout(ctx, callTimeout)
+			_, _ = srv.Wait(within)
+			cancel()
+		}
+		file := filepath.Join(filepath.Dir(a.recordFile), trio.Name(i)+".log")
+		if err := os.WriteFile(file, []byte(srv.Output()), 0o600); err != nil {
+			file = err.Error()
+		}
 		out := srv.Output()
-		text += "\n" + trio.Name(i) + ":\n" + out[max(0, len(out)-wordsOf):]
+		text += fmt.Sprintf("\n%s, the whole in %s:\n%s", trio.Name(i), file, out[max(0, len(out)-wordsOf):])
 	}
 	return text
 }
+
+// wordsOf bounds what is shown of each node's log.
+const wordsOf = 1500
 
 // pause waits for d or the end of ctx.
 func pause(ctx context.Context, d time.Duration) error {

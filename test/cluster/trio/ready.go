@@ -12,33 +12,43 @@ import (
 // askTimeout bounds one question to a node; one that is frozen never answers.
 const askTimeout = 3 * time.Second
 
+// Answer is what a node says of itself.
+type Answer int
+
+// NoAnswer is that of a node that is down or frozen.
+const (
+	NoAnswer Answer = iota
+	NotReady
+	Ready
+)
+
 // Ready asks a node's /ready; reason says why it is not.
-func (t *Trio) Ready(ctx context.Context, i int) (ready bool, reason string) {
+func (t *Trio) Ready(ctx context.Context, i int) (a Answer, reason string) {
 	srv := t.Server(i)
 	if srv == nil {
-		return false, "down"
+		return NoAnswer, "down"
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+srv.Addr()+"/ready", http.NoBody)
 	if err != nil {
-		return false, err.Error()
+		return NoAnswer, err.Error()
 	}
 	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false, err.Error()
+		return NoAnswer, err.Error()
 	}
 	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode == http.StatusOK {
+		return Ready, ""
+	}
 	var said struct{ Reason string }
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
-	if err == nil {
-		err = json.Unmarshal(body, &said)
+	err = json.NewDecoder(io.LimitReader(res.Body, 1<<16)).Decode(&said)
+	if err != nil || res.StatusCode != http.StatusServiceUnavailable {
+		return NoAnswer, fmt.Sprintf("HTTP %d: %v", res.StatusCode, err)
 	}
-	if err != nil {
-		return false, fmt.Sprintf("HTTP %d: %v", res.StatusCode, err)
-	}
-	return res.StatusCode == http.StatusOK, said.Reason
+	return NotReady, said.Reason
 }
 
 // pollEvery is how often conditions are looked at.
@@ -69,7 +79,10 @@ func (t *Trio) AwaitReady(ctx context.Context) error {
 		if t.Server(i) == nil {
 			continue
 		}
-		if _, err := Await(ctx, Name(i)+" is ready", func() (bool, string) { return t.Ready(ctx, i) }); err != nil {
+		if _, err := Await(ctx, Name(i)+" is ready", func() (bool, string) {
+			answer, reason := t.Ready(ctx, i)
+			return answer == Ready, reason
+		}); err != nil {
 			return err
 		}
 	}

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 
 	"github.com/fanfare-push/fanfare/test/cluster/link"
@@ -24,93 +22,45 @@ type Config struct {
 	Settings string // of each node, as YAML, without `cluster`
 	APIKey   string
 	LogSize  string // cluster.log_size; "": the default
+	// Namespaces gives each node a network namespace of its own, in place of
+	// proxies between them; ErrNamespaces where that is not allowed.
+	Namespaces bool
 }
 
 // Trio is the cluster. Its methods may be called from any goroutine, but not two
 // for the same node at a time.
 type Trio struct {
-	cfg    Config
-	secret string
-	listen [Size]string
-	nobody net.Listener
-	links  [Size][Size]*link.Link // what the first dials to reach the second
+	cfg     Config
+	secret  string
+	network network
 
 	mu      sync.Mutex
 	servers [Size]*server.Server // nil: it is down
 	changed chan struct{}        // closed at the next change of servers
 }
 
-// New makes the links, and starts no node.
+// New makes the network, and starts no node.
 func New(ctx context.Context, cfg Config) (*Trio, error) {
 	t := &Trio{cfg: cfg, secret: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), changed: make(chan struct{})}
-	var err error
-	// Nodes tell each other where they listen; what they would dial besides the
-	// links is an address where nobody answers.
-	if t.nobody, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err == nil {
-		go refuse(t.nobody)
-		err = t.connect(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(err, t.Close())
-	}
-	return t, nil
-}
-
-func refuse(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		_ = c.Close()
-	}
-}
-
-func (t *Trio) connect(ctx context.Context) error {
 	for i := range Size {
 		if err := os.MkdirAll(t.Dir(i), 0o700); err != nil {
-			return err
+			return nil, err
 		}
-		port, err := freePort(ctx)
+	}
+	if cfg.Namespaces {
+		n, err := newNamespaces(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		t.listen[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		t.network = n
+		return t, nil
 	}
-	for i := range Size {
-		for j := range Size {
-			if i == j {
-				continue
-			}
-			l, err := link.Listen(ctx, t.listen[j])
-			if err != nil {
-				return err
-			}
-			t.links[i][j] = l
-		}
+	p, err := newProxies(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// Ports that a node listens on again after each start must be none that the
-// system gives to connections meanwhile: those begin at 32768 or above.
-const (
-	firstPort = 20000
-	ports     = 10000
-	attempts  = 100
-)
-
-func freePort(ctx context.Context) (int, error) {
-	var last error
-	for range attempts {
-		port := firstPort + rand.IntN(ports)
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("no free port: %w", last)
+	t.network = p
+	return t, nil
 }
 
 // Secret is what the nodes know each other by.
@@ -124,19 +74,21 @@ func Name(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 // options start node i, with further variables of the environment.
 func (t *Trio) options(i int, env ...string) server.Options {
-	text := t.cfg.Settings + fmt.Sprintf("\ncluster:\n  name: trio\n  node: %s\n  listen: %s\n  advertise: %s\n", Name(i), t.listen[i], t.nobody.Addr())
+	at := t.network.node(i)
+	text := t.cfg.Settings + fmt.Sprintf("\ncluster:\n  name: trio\n  node: %s\n  listen: %s\n", Name(i), at.listen)
+	if at.advertise != "" {
+		text += "  advertise: " + at.advertise + "\n"
+	}
 	if t.cfg.LogSize != "" {
 		text += "  log_size: " + t.cfg.LogSize + "\n"
 	}
 	text += "  peers:\n"
-	for j := range Size {
-		if j != i {
-			text += "    - " + t.links[i][j].Addr() + "\n"
-		}
+	for _, p := range at.peers {
+		text += "    - " + p + "\n"
 	}
 	return server.Options{
-		Bin: t.cfg.Bin, Dir: t.Dir(i), Config: text, APIKey: t.cfg.APIKey,
-		Env: append(env, "FANFARE_CLUSTER_SECRET="+t.secret),
+		Bin: t.cfg.Bin, Wrap: at.wrap, Dir: t.Dir(i), Config: text, APIKey: t.cfg.APIKey,
+		Args: []string{"--listen", at.clients}, Env: append(env, "FANFARE_CLUSTER_SECRET="+t.secret),
 	}
 }
 
@@ -193,26 +145,22 @@ func (t *Trio) Stop(ctx context.Context, i int) error {
 }
 
 // Set changes what happens to bytes from one node to another, whoever dialed.
-func (t *Trio) Set(from, to int, s link.State) {
-	t.links[from][to].Set(link.There, s)
-	t.links[to][from].Set(link.Back, s)
-}
+func (t *Trio) Set(from, to int, s link.State) error { return t.network.set(from, to, s) }
 
-// Reset ends all connections between two nodes.
-func (t *Trio) Reset(a, b int) {
-	t.links[a][b].Reset()
-	t.links[b][a].Reset()
-}
+// Reset ends all connections between two nodes, where the network can.
+func (t *Trio) Reset(a, b int) error { return t.network.reset(a, b) }
 
 // Heal lets all bytes pass.
-func (t *Trio) Heal() {
+func (t *Trio) Heal() error {
+	var errs []error
 	for i := range Size {
 		for j := range Size {
 			if i != j {
-				t.Set(i, j, link.State{})
+				errs = append(errs, t.Set(i, j, link.State{}))
 			}
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // wander: one in so many times a client goes to any node instead of its own.
@@ -246,19 +194,10 @@ func (t *Trio) Find(ctx context.Context, home int, random *rand.Rand) (string, e
 	}
 }
 
-// Close kills all nodes and ends the links.
+// Close kills all nodes and ends the network.
 func (t *Trio) Close() error {
-	var errs []error
 	for i := range Size {
 		t.Kill(i)
-		for _, l := range t.links[i] {
-			if l != nil {
-				errs = append(errs, l.Close())
-			}
-		}
 	}
-	if t.nobody != nil {
-		errs = append(errs, t.nobody.Close())
-	}
-	return errors.Join(errs...)
+	return t.network.close()
 }
