@@ -96,13 +96,13 @@ func (c *Config) checkCluster(add func(ok bool, format string, args ...any)) {
 	k.checkSecret(add)
 }
 
-func (k *Cluster) checkAddresses(list []string, add func(ok bool, format string, args ...any)) {
+func (c *Cluster) checkAddresses(list []string, add func(ok bool, format string, args ...any)) {
 	for _, a := range list {
 		_, port, err := net.SplitHostPort(a)
 		add(err == nil && isPort(port), "cluster: %q is no address, it must be host:port, such as 10.0.0.1:8020", a)
 	}
 }
 
-func (k *Cluster) checkSecret(add func(ok bool, format string, args ...any)) {
-	add(len(k.Secret) >= minClusterSecret, "cluster.secret: must be set, the same on every node, %d bytes at least: make one with openssl rand -hex 32, and put it into FANFARE_CLUSTER_SECRET", minClusterSecret)
+func (c *Cluster) checkSecret(add func(ok bool, format string, args ...any)) {
+	add(len(c.Secret) >= minClusterSecret, "cluster.secret: must be set, the same on every node, %d bytes at least: make one with openssl rand -hex 32, and put it into FANFARE_CLUSTER_SECRET", minClusterSecret)
 }

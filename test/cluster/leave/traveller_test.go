@@ -77,19 +77,9 @@ func (ts *travellers) end() error {
 func (t *traveller) run(ctx context.Context, arrived func()) error {
 	var left absence
 	for {
-		c, err := t.connect(ctx)
-		if ctx.Err() != nil {
-			if c != nil {
-				c.Drop()
-			}
+		c := t.find(ctx)
+		if c == nil {
 			return nil
-		}
-		if err != nil {
-			t.at = (t.at + 1) % trio.Size
-			if !pause(ctx, 50*time.Millisecond) {
-				return nil
-			}
-			continue
 		}
 		if arrived != nil {
 			arrived()
@@ -98,7 +88,7 @@ func (t *traveller) run(ctx context.Context, arrived func()) error {
 			left.took = time.Since(left.began)
 			t.away = append(t.away, left)
 		}
-		err = stay(ctx, c)
+		err := stay(ctx, c)
 		left = absence{from: t.at, began: time.Now()}
 		c.Drop()
 		if ctx.Err() != nil {
@@ -110,6 +100,19 @@ func (t *traveller) run(ctx context.Context, arrived func()) error {
 		}
 		t.at = (t.at + 1) % trio.Size
 	}
+}
+
+// find goes from node to node until one takes it; nil: ctx has ended.
+func (t *traveller) find(ctx context.Context) *wire.Conn {
+	for ctx.Err() == nil {
+		c, err := t.connect(ctx)
+		if err == nil {
+			return c
+		}
+		t.at = (t.at + 1) % trio.Size
+		pause(ctx, 50*time.Millisecond)
+	}
+	return nil
 }
 
 // attempt bounds one connection to a node, until it is subscribed.
@@ -150,11 +153,9 @@ func stay(ctx context.Context, c *wire.Conn) error {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
