@@ -88,15 +88,14 @@ func (t *traveller) run(ctx context.Context, arrived func()) error {
 			left.took = time.Since(left.began)
 			t.away = append(t.away, left)
 		}
-		err := stay(ctx, c)
+		code, said := stay(ctx, c)
 		left = absence{from: t.at, began: time.Now()}
 		c.Drop()
 		if ctx.Err() != nil {
 			return nil
 		}
-		var closed *wire.Closed
-		if !errors.As(err, &closed) || closed.Code != shutdown {
-			return fmt.Errorf("a node that leaves says %w, not to come back", err)
+		if code != shutdown {
+			return fmt.Errorf("a node that leaves says %q, not to come back", said)
 		}
 		t.at = (t.at + 1) % trio.Size
 	}
@@ -144,11 +143,17 @@ func (t *traveller) connect(ctx context.Context) (*wire.Conn, error) {
 	return c, nil
 }
 
-// stay reads until the connection ends.
-func stay(ctx context.Context, c *wire.Conn) error {
+// stay reads until the connection ends, and tells the code of its close frame (0:
+// there was none) and what else is known.
+func stay(ctx context.Context, c *wire.Conn) (code int, said string) {
 	for {
-		if _, err := c.Next(ctx); err != nil {
-			return err
+		_, err := c.Next(ctx)
+		var closed *wire.Closed
+		switch {
+		case errors.As(err, &closed):
+			return closed.Code, closed.Error()
+		case err != nil:
+			return 0, err.Error()
 		}
 	}
 }
