@@ -91,10 +91,7 @@ func (t *traveller) run(ctx context.Context, arrived func()) error {
 		code, said := stay(ctx, c)
 		left = absence{from: t.at, began: time.Now()}
 		c.Drop()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if code != shutdown {
+		if code != shutdown && ctx.Err() == nil {
 			return fmt.Errorf("a node that leaves says %q, not to come back", said)
 		}
 		t.at = (t.at + 1) % trio.Size
