@@ -16,7 +16,7 @@ type ClusterNode struct {
 	UID           string       `json:"uid"`
 	Name          string       `json:"name"`
 	Self          bool         `json:"self"` // it is the one that was asked
-	Role          string       `json:"role"` // core, or member: its NATS servers are elsewhere
+	Role          string       `json:"role"` // core, edge, or member: its NATS servers are elsewhere
 	Version       string       `json:"version"`
 	Host          string       `json:"host"`
 	Address       string       `json:"address"`      // for clients

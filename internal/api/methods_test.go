@@ -196,3 +196,13 @@ func TestLineBreaks(t *testing.T) {
 		t.Errorf("%q", p.Data)
 	}
 }
+
+// TestDrainRates: a rate that is none is refused before anything begins.
+func TestDrainRates(t *testing.T) {
+	for _, body := range []string{`{"rate":-1}`, `{"rate":1000001}`, `{"rate":"fast"}`, `{"rate":1.5}`} {
+		f := newFixture(Limits{})
+		if status, e := f.refused(t, post("drain", body, header("X-Centrifugo-Error-Mode", "transport"))); status != 400 || e.Code != codeBadRequest {
+			t.Errorf("%s: %d %+v", body, status, e)
+		}
+	}
+}

@@ -99,8 +99,11 @@ func (a *App) self() engine.NodeOverview {
 	n.Reason = a.unready()
 	n.Ready = n.Reason == ""
 	d := a.engine
-	if d.cluster == nil || d.node.Embedded() {
+	switch {
+	case d.cluster == nil || d.node.Embedded():
 		n.Role = engine.RoleCore
+	case a.cfg.Cluster.Edge:
+		n.Role = engine.RoleEdge
 	}
 	if d.cluster != nil {
 		if addr := d.node.Addr(); addr != nil {

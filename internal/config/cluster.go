@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,7 +15,7 @@ type Cluster struct {
 	Node        string   `koanf:"node"`         // names this node, unlike every other; letters, digits, - and _; empty: the host's name
 	Listen      string   `koanf:"listen"`       // address and port for the other core nodes; empty: a cluster of one
 	Advertise   string   `koanf:"advertise"`    // address and port that the others reach this node at; empty: `cluster.listen`
-	Peers       []string `koanf:"peers"`        // address and port of each other core node: 2 or 4, as a cluster has 3 or 5; of an edge node, `cluster.listen_edges` of core nodes
+	Peers       []string `koanf:"peers"`        // address and port of each other core node: 2 or 4, as a cluster has 3 or 5; this node's own (`cluster.advertise`, or else `cluster.listen`) is passed over, so that all can have the same list; of an edge node, `cluster.listen_edges` of core nodes
 	Edge        bool     `koanf:"edge"`         // this node holds connections and a copy of what is kept, and is none that a publication waits for: it comes and goes freely
 	ListenEdges string   `koanf:"listen_edges"` // address and port for edge nodes, on a core node; empty: there can be none
 	Secret      Secret   `koanf:"secret"`       // core nodes know each other by it: 16 bytes at least
@@ -36,6 +38,12 @@ type Cluster struct {
 
 // On reports whether the node is one of several.
 func (c *Cluster) On() bool { return c.Name != "" || len(c.NATS) > 0 }
+
+// forgetSelf takes this node out of its peers.
+func (c *Cluster) forgetSelf() {
+	self := cmp.Or(c.Advertise, c.Listen)
+	c.Peers = slices.DeleteFunc(slices.Clone(c.Peers), func(peer string) bool { return peer == self })
+}
 
 // DefaultCluster names a cluster on an existing NATS that has no name.
 const DefaultCluster = "fanfare"
@@ -77,6 +85,9 @@ func (c *Config) checkCluster(add func(ok bool, format string, args ...any)) {
 		return
 	}
 	k.checkAddresses(append([]string{k.Listen}, k.Peers...), add)
+	if k.Advertise != "" {
+		k.checkAddresses([]string{k.Advertise}, add)
+	}
 	if k.ListenEdges != "" {
 		k.checkAddresses([]string{k.ListenEdges}, add)
 	}
@@ -85,13 +96,13 @@ func (c *Config) checkCluster(add func(ok bool, format string, args ...any)) {
 	k.checkSecret(add)
 }
 
-func (k *Cluster) checkAddresses(list []string, add func(ok bool, format string, args ...any)) {
+func (c *Cluster) checkAddresses(list []string, add func(ok bool, format string, args ...any)) {
 	for _, a := range list {
 		_, port, err := net.SplitHostPort(a)
 		add(err == nil && isPort(port), "cluster: %q is no address, it must be host:port, such as 10.0.0.1:8020", a)
 	}
 }
 
-func (k *Cluster) checkSecret(add func(ok bool, format string, args ...any)) {
-	add(len(k.Secret) >= minClusterSecret, "cluster.secret: must be set, the same on every node, %d bytes at least: make one with openssl rand -hex 32, and put it into FANFARE_CLUSTER_SECRET", minClusterSecret)
+func (c *Cluster) checkSecret(add func(ok bool, format string, args ...any)) {
+	add(len(c.Secret) >= minClusterSecret, "cluster.secret: must be set, the same on every node, %d bytes at least: make one with openssl rand -hex 32, and put it into FANFARE_CLUSTER_SECRET", minClusterSecret)
 }

@@ -29,3 +29,28 @@ func TestBadListeners(t *testing.T) {
 		}
 	}
 }
+
+// All nodes of a cluster can have the same list of peers.
+func TestOwnAddressIsNoPeer(t *testing.T) {
+	const all = "a:8020,b:8020,c:8020"
+	base := map[string]string{"cluster.name": "c", "cluster.node": "n1", "cluster.peers": all}
+	for _, tt := range []struct {
+		listen, advertise string
+		want              string // "": refused
+	}{
+		{"b:8020", "", "a:8020 c:8020"},
+		{":8020", "c:8020", "a:8020 b:8020"},
+		{":8020", "", ""},
+		{":8020", "nowhere", ""},
+	} {
+		flags := map[string]string{"cluster.listen": tt.listen}
+		for key, value := range base {
+			flags[key] = value
+		}
+		env := []string{"FANFARE_CLUSTER_SECRET=0123456789abcdef0123456789abcdef", "FANFARE_CLUSTER_ADVERTISE=" + tt.advertise}
+		c, err := Load(Sources{Flags: flags, Env: env})
+		if got := strings.Join(c.Cluster.Peers, " "); got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%+v: %q, %v", tt, got, err)
+		}
+	}
+}

@@ -60,6 +60,7 @@ func Load(s Sources) (Config, error) {
 		}
 		c.finishDev()
 	}
+	c.Cluster.forgetSelf()
 	if err := c.check(); err != nil {
 		return Config{}, err
 	}

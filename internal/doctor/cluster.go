@@ -17,19 +17,21 @@ func plainCluster(c *config.Config, add report) {
 	}
 	const why = "without TLS between nodes, every message that is published can be read and changed on the way"
 	const do = "set cluster.cert_file, cluster.key_file and cluster.ca_file, or listen inside your network"
-	switch reachOf(k.Listen) {
-	case fromInternet:
-		add(Error, "cluster.listen", why+", and this is an address of the internet", do)
-	case fromAnywhere:
-		add(Warning, "cluster.listen", why+", from wherever this address is reached", do)
-	case fromHere, fromNetwork:
+	for _, at := range []struct{ setting, listen string }{{"cluster.listen", k.Listen}, {"cluster.listen_edges", k.ListenEdges}} {
+		switch reachOf(at.listen) {
+		case fromInternet:
+			add(Error, at.setting, why+", and this is an address of the internet", do)
+		case fromAnywhere:
+			add(Warning, at.setting, why+", from wherever this address is reached", do)
+		case fromHere, fromNetwork:
+		}
 	}
 }
 
 // oneCopy looks for logs that only one disk holds.
 func oneCopy(c *config.Config, add report) {
 	k := &c.Cluster
-	if k.Replicas == 1 && (len(k.Peers) > 0 || len(k.NATS) > 0) {
+	if !k.Edge && k.Replicas == 1 && (len(k.Peers) > 0 || len(k.NATS) > 0) {
 		add(Warning, "cluster.replicas", "is 1: each log is on one disk, and what it holds cannot be published to or is lost when that server is", "leave it at 0")
 	}
 }
@@ -37,7 +39,7 @@ func oneCopy(c *config.Config, add report) {
 // sharedMachine looks for core nodes that fail together.
 func sharedMachine(c *config.Config, add report) {
 	k := &c.Cluster
-	if len(k.Peers) == 0 {
+	if len(k.Peers) == 0 || k.Edge {
 		return
 	}
 	seen := map[string]bool{}

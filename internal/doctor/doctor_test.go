@@ -170,6 +170,7 @@ var cases = []struct {
 	{"cluster_no_tls", cluster(":8020", "'b:8020', 'c:8020'", ""), nil, Warning, "cluster.listen"},
 	{"cluster_no_tls", cluster("10.0.0.1:8020", "'10.0.0.2:8020', '10.0.0.3:8020'", ""), nil, "", ""},
 	{"cluster_no_tls", cluster(":8020", "'b:8020', 'c:8020'", ", cert_file: c, key_file: k, ca_file: a"), nil, "", ""},
+	{"cluster_no_tls", cluster("10.0.0.1:8020", "'10.0.0.2:8020', '10.0.0.3:8020'", ", listen_edges: ':8030'"), nil, Warning, "cluster.listen_edges"},
 	{"cluster_no_tls", good, nil, "", ""},
 
 	{"cluster_one_copy", cluster("a:8020", "'b:8020', 'c:8020'", ", replicas: 1"), nil, Warning, "cluster.replicas"},
@@ -180,6 +181,8 @@ var cases = []struct {
 	{"cluster_shared_machine", cluster("127.0.0.1:8020", "'localhost:8021', 'c:8020'", ""), nil, Warning, "cluster.peers"},
 	{"cluster_shared_machine", cluster(":8020", "'b:8020', 'b:8021'", ""), nil, Warning, "cluster.peers"},
 	{"cluster_shared_machine", cluster(":8020", "'b:8020', 'c:8020'", ""), nil, "", ""},
+
+	{"cluster_shared_machine", good + "cluster: {name: c, edge: true, secret: " + drawnThird + ", peers: ['b:8030', 'b:8031']}", nil, "", ""},
 
 	{"cluster_nats", good + "cluster: {nats: ['nats://n:4222']}", nil, Note, "cluster.nats"},
 	{"cluster_nats", cluster("a:8020", "'b:8020', 'c:8020'", ""), nil, "", ""},

@@ -12,7 +12,7 @@ type NodeOverview struct {
 	ID      string        `json:"uid"`  // of the process; "": it is not there
 	Name    string        `json:"name"` // stays the same
 	Self    bool          `json:"self,omitempty"`
-	Role    string        `json:"role,omitempty"` // RoleCore or RoleMember; "": it has not answered
+	Role    string        `json:"role,omitempty"` // RoleCore, RoleEdge or RoleMember; "": it has not answered
 	Version string        `json:"version,omitempty"`
 	Host    string        `json:"host,omitempty"`
 	Addr    string        `json:"address,omitempty"`      // where it listens for clients
@@ -28,6 +28,7 @@ type NodeOverview struct {
 // The roles of a node.
 const (
 	RoleCore   = "core"   // a server of the cluster runs in it, and keeps copies of logs
+	RoleEdge   = "edge"   // it is connected to core nodes, and none that a publication waits for
 	RoleMember = "member" // it is connected to servers elsewhere
 )
 

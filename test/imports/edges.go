@@ -38,6 +38,7 @@ var edges = []edge{
 
 	{from: "internal/engine/...", to: outer, why: "an engine orders and stores; who is connected is the hub's knowledge"},
 	{from: "internal/engine/...", to: []string{"internal/hub", "internal/auth", "net/http"}, why: "an engine orders and stores; who is connected is the hub's knowledge"},
+	{from: "internal/engine/cluster/survey", to: []string{"internal/...", "net", "os"}, why: "it carries a question and answers; what they say is for those who ask"},
 	{from: "internal/engine/cluster/bus", to: []string{"internal/engine/cluster", "internal/engine/local", "internal/metrics", "net"}, why: "the bus is what nodes say to each other; who is a node, and what is stored, is not its business"},
 	{from: "internal/engine/cluster/node", to: []string{"internal/engine/cluster", "internal/engine/cluster/*", "internal/engine/local", "internal/engine/index"}, why: "a node is the way to NATS, whatever goes over it"},
 	{from: "internal/engine/cluster/journal", to: []string{"internal/engine/cluster", "internal/engine/cluster/*", "internal/engine/local", "internal/engine/index"}, why: "the log orders entries; what they do is apply's knowledge"},

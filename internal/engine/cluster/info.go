@@ -38,7 +38,7 @@ func (e *Engine) Bus() *bus.Bus { return e.bus }
 
 // Counters is what the engine counted since it opened, and what it holds now.
 type Counters struct {
-	index.Counters // of all logs; FreeBytes are those of the disk, ReadOnly is true if any is
+	index.Counters // of all logs; FreeBytes are those of the disk, ReadOnly is true if any on it is
 
 	QueueFull     uint64 // publishes refused: the queue of their log was full
 	Overdue       uint64 // publishes refused: their log took nothing in time
@@ -76,7 +76,7 @@ func (s *Counters) add(c index.Counters, memory bool) {
 	s.Expired += c.Expired
 	s.CacheBytes += c.CacheBytes
 	s.HotChannels += c.HotChannels
-	s.ReadOnly = s.ReadOnly || c.ReadOnly
+	s.ReadOnly = s.ReadOnly || c.ReadOnly && !memory // of what lies on a disk
 	if !memory {
 		s.UsedBytes += c.UsedBytes
 		s.FreeBytes = c.FreeBytes

@@ -144,6 +144,7 @@ func TestRollingRestart(t *testing.T) {
 // restart stops a node as an operator does, starts it again and waits until all
 // are ready.
 func restart(ctx context.Context, t *testing.T, nodes *trio.Trio, i int, crew *crowd.Crowd, acks *gap) error {
+	t.Helper()
 	srv, began := nodes.Server(i), time.Now()
 	if err := nodes.Stop(ctx, i); err != nil {
 		return err

@@ -77,19 +77,9 @@ func (ts *travellers) end() error {
 func (t *traveller) run(ctx context.Context, arrived func()) error {
 	var left absence
 	for {
-		c, err := t.connect(ctx)
-		if ctx.Err() != nil {
-			if c != nil {
-				c.Drop()
-			}
+		c := t.find(ctx)
+		if c == nil {
 			return nil
-		}
-		if err != nil {
-			t.at = (t.at + 1) % trio.Size
-			if !pause(ctx, 50*time.Millisecond) {
-				return nil
-			}
-			continue
 		}
 		if arrived != nil {
 			arrived()
@@ -98,18 +88,27 @@ func (t *traveller) run(ctx context.Context, arrived func()) error {
 			left.took = time.Since(left.began)
 			t.away = append(t.away, left)
 		}
-		err = stay(ctx, c)
+		code, said := stay(ctx, c)
 		left = absence{from: t.at, began: time.Now()}
 		c.Drop()
-		if ctx.Err() != nil {
-			return nil
-		}
-		var closed *wire.Closed
-		if !errors.As(err, &closed) || closed.Code != shutdown {
-			return fmt.Errorf("a node that leaves says %w, not to come back", err)
+		if code != shutdown && ctx.Err() == nil {
+			return fmt.Errorf("a node that leaves says %q, not to come back", said)
 		}
 		t.at = (t.at + 1) % trio.Size
 	}
+}
+
+// find goes from node to node until one takes it; nil: ctx has ended.
+func (t *traveller) find(ctx context.Context) *wire.Conn {
+	for ctx.Err() == nil {
+		c, err := t.connect(ctx)
+		if err == nil {
+			return c
+		}
+		t.at = (t.at + 1) % trio.Size
+		pause(ctx, 50*time.Millisecond)
+	}
+	return nil
 }
 
 // attempt bounds one connection to a node, until it is subscribed.
@@ -141,20 +140,24 @@ func (t *traveller) connect(ctx context.Context) (*wire.Conn, error) {
 	return c, nil
 }
 
-// stay reads until the connection ends.
-func stay(ctx context.Context, c *wire.Conn) error {
+// stay reads until the connection ends, and tells the code of its close frame (0:
+// there was none) and what else is known.
+func stay(ctx context.Context, c *wire.Conn) (code int, said string) {
 	for {
-		if _, err := c.Next(ctx); err != nil {
-			return err
+		_, err := c.Next(ctx)
+		var closed *wire.Closed
+		switch {
+		case errors.As(err, &closed):
+			return closed.Code, closed.Error()
+		case err != nil:
+			return 0, err.Error()
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
