@@ -341,7 +341,7 @@ func (b *bench) foreignRun(ctx context.Context) (numbers, error) {
 // Crowds of the section many: as many sessions as a process can have descriptors
 // for, on as many nodes as are asked for.
 const (
-	teamCrowd       = 18_000
+	teamCrowd   = 18_000
 	largestTeam = 10
 )
 

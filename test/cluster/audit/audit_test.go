@@ -20,7 +20,7 @@ import (
 var (
 	faults = flag.Int("faults", 4, "how often the cluster is disturbed")
 	seed   = flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
-	limits = flag.Bool("limits", false, "judge limits of connections, too")
+	limits = flag.Bool("limits", true, "judge limits of connections, too")
 	only   = flag.String("only", "", "kinds of faults, with commas between; empty: all")
 )
 

@@ -19,7 +19,7 @@ func main() {
 	seed := flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
 	only := flag.String("only", "", "kinds of faults, with commas between; empty: all")
 	mount := flag.Bool("mount", false, "give one node a small filesystem of its own, to fill it; needs root and Linux")
-	limits := flag.Bool("limits", false, "judge limits of connections, too")
+	limits := flag.Bool("limits", true, "judge limits of connections, too")
 	namespaces := flag.Bool("namespaces", false, "put nodes into network namespaces, where cuts lose packets; needs root and Linux")
 	record := flag.String("record", "cluster-audit.json", "where the record of a failed run is kept")
 	old := flag.String("check", "", "check this record and run nothing")
