@@ -173,6 +173,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer func() { cancel(); <-fetching; background.Wait() }()
 	a.watchCerts(returning, &background)
 	background.Go(func() { a.followApps(returning) })
+	background.Go(func() { a.watchNode(returning) })
 	background.Go(func() { a.watchLogs(returning) })
 	entrances := a.entrances()
 	failed := make(chan error, len(entrances))

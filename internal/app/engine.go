@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/fanfare-push/fanfare/internal/certs"
 	"github.com/fanfare-push/fanfare/internal/engine"
@@ -26,6 +29,9 @@ type deployment struct {
 	counters func() counters
 	cluster  *cluster.Engine // nil: the node is alone
 	node     *node.Node      // nil: the node is alone
+
+	mu      sync.Mutex
+	inquiry *inquiry // nil: nobody asks
 }
 
 // counters is what an engine counts for the metrics.
@@ -213,6 +219,62 @@ func (a *App) clusterConfig(n *node.Node) cluster.Config {
 		CacheBytes:   int64(a.cfg.Store.CacheSize),
 		MemoryBytes:  int64(a.cfg.Store.MemorySize),
 		ReserveBytes: int64(a.cfg.Store.ReserveSize),
+	}
+}
+
+// watchNode ends the process when the server in it has broken down: another start
+// mends what waiting does not. It returns when ctx ends.
+func (a *App) watchNode(ctx context.Context) {
+	n := a.engine.node
+	if n == nil {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if reason := n.Broken(); reason != "" && !a.hub.Draining() {
+				a.fatal(reason)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// statusWait is how long /ready waits for the engine to say how it is.
+const statusWait = time.Second
+
+// inquiry is one question for the status, which all who ask meanwhile share.
+type inquiry struct {
+	done   chan struct{}
+	status engine.Status
+}
+
+// promptStatus is Status, or that it is not told in time, whatever hangs.
+func (d *deployment) promptStatus() engine.Status {
+	d.mu.Lock()
+	q := d.inquiry
+	if q == nil {
+		q = &inquiry{done: make(chan struct{})}
+		d.inquiry = q
+		go func() {
+			q.status = d.Status()
+			d.mu.Lock()
+			d.inquiry = nil
+			d.mu.Unlock()
+			close(q.done)
+		}()
+	}
+	d.mu.Unlock()
+	late := time.NewTimer(statusWait)
+	defer late.Stop()
+	select {
+	case <-q.done:
+		return q.status
+	case <-late.C:
+		return engine.Status{Reason: "the node does not say within " + statusWait.String() + " how it is"}
 	}
 }
 

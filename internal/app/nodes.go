@@ -258,7 +258,7 @@ func (a *App) bindCluster() {
 
 // unready says why the node cannot do its job now; "": it can.
 func (a *App) unready() string {
-	if s := a.engine.Status(); !s.Ready {
+	if s := a.engine.promptStatus(); !s.Ready {
 		return s.Reason
 	}
 	switch {

@@ -25,8 +25,11 @@ const (
 	maxMessage     = 512 << 10 // bytes; one entry alone may be larger
 	maxUnapplied   = 64        // messages stored but not applied here, before the next is made
 	attemptTimeout = time.Second
-	firstRetry     = 20 * time.Millisecond
-	maxRetry       = 250 * time.Millisecond
+	// firstAttempt is shorter: a leader that has stepped down meanwhile never answers,
+	// and the new one is there at once. Sending a message again is harmless.
+	firstAttempt = 250 * time.Millisecond
+	firstRetry   = 20 * time.Millisecond
+	maxRetry     = 250 * time.Millisecond
 )
 
 var errTooLarge = errors.New("larger than NATS takes")
@@ -124,17 +127,22 @@ func (p *partition) append(m *message, b []byte) {
 		p.mu.Unlock()
 		p.refusing.Store(false)
 	}()
+	patience := firstAttempt
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
-		switch p.attempt(m, id, b) {
+		outcome := p.attempt(m, id, b, patience)
+		patience = min(2*patience, attemptTimeout)
+		switch outcome {
 		case journal.Stored:
 			return
 		case journal.Unknown:
 			certain = false
 		case journal.Refused:
 		}
-		p.mu.Lock()
-		p.health.stuck = began
-		p.mu.Unlock()
+		if outcome == journal.Refused || time.Since(began) >= attemptTimeout {
+			p.mu.Lock()
+			p.health.stuck = began
+			p.mu.Unlock()
+		}
 		if time.Since(began) > p.e.cfg.PublishWait {
 			if certain {
 				p.settle(p.made, engine.ErrBusy)
@@ -156,8 +164,8 @@ func (p *partition) append(m *message, b []byte) {
 }
 
 // attempt ends early when the message turns up in the log.
-func (p *partition) attempt(m *message, id string, b []byte) journal.Outcome {
-	ctx, cancel := context.WithTimeout(p.ctx, attemptTimeout)
+func (p *partition) attempt(m *message, id string, b []byte, patience time.Duration) journal.Outcome {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	stop := make(chan struct{})
 	defer close(stop)

@@ -179,6 +179,15 @@ func (n *Node) Status() engine.Status {
 	return engine.Status{Ready: true}
 }
 
+// Broken says why the embedded server does its job no more, and only another start
+// will change that; "": it does.
+func (n *Node) Broken() string {
+	if n.server == nil || n.server.stopped.Load() || n.server.JetStreamEnabled() {
+		return ""
+	}
+	return "the cluster's server has switched its store off, perhaps for want of space on the disk"
+}
+
 // Close leaves the cluster. Where this node led another is asked to first, so
 // that publishing goes on at once.
 func (n *Node) Close() error {

@@ -146,6 +146,9 @@ func (e *embedded) status() engine.Status {
 	if seen < e.quorum {
 		return engine.Status{Reason: fmt.Sprintf("no quorum: %d core nodes can be reached, %d are needed", seen, e.quorum)}
 	}
+	if !e.JetStreamEnabled() {
+		return engine.Status{Reason: "the cluster's server has switched its store off, perhaps for want of space: start this node again"}
+	}
 	if !e.JetStreamIsCurrent() {
 		return engine.Status{Reason: "joining the cluster: it has no leader yet, or is ahead"}
 	}
