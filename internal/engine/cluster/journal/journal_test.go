@@ -61,7 +61,8 @@ func made(t *testing.T, cfg Config) *Journal {
 func entries(n int) (list []store.Entry) {
 	for i := range n {
 		list = append(list, store.Entry{
-			Version: store.EntryVersion, Kind: store.Publish, Time: 1, Channel: channel.ID{App: "a", Name: "c"},
+			Version: 1, // as all programs write this kind
+			Kind:    store.Publish, Time: 1, Channel: channel.ID{App: "a", Name: "c"},
 			Retention: engine.Retention{Size: 1, Durability: channel.Disk}, Pub: &engine.Publication{Data: fmt.Append(nil, i)},
 		})
 	}
