@@ -48,7 +48,10 @@ func (b *bench) startTeam(ctx context.Context, n int) (*team, error) {
 			return nil, err
 		}
 	}
-	return t, t.ready(ctx)
+	if err := t.ready(ctx); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // add takes a node that has started, or ends all.
@@ -199,6 +202,31 @@ func publish(ctx context.Context, api *server.API, channel, data string) error {
 	return api.Do(ctx, "publish", map[string]string{"channel": channel, "data": data}, nil)
 }
 
+// crowds are sessions of several processes that are sent the same.
+type crowds []*held
+
+// heard waits until all have been sent a publication, and gives the moment when the
+// last one had it.
+func (c crowds) heard(publication int64) (last time.Time, err error) {
+	for _, g := range c {
+		at, err := g.heard(publication)
+		if err != nil {
+			return last, err
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
+}
+
+func (c crowds) end() {
+	for _, g := range c {
+		_ = g.cmd.Process.Kill()
+		_ = g.cmd.Wait()
+	}
+}
+
 // spreadSubscribers are those of one fan-out.
 const spreadSubscribers = 1200
 
@@ -223,14 +251,14 @@ func (b *bench) spreadFanOut(ctx context.Context) (string, error) {
 
 func (b *bench) spreadRun(ctx context.Context, team *team, on int) (numbers, error) {
 	channel := fmt.Sprintf("spread%d", on)
-	groups := make([]*held, on)
-	for i := range groups {
+	var groups crowds
+	defer func() { groups.end() }()
+	for i := range on {
 		g, err := b.holdIdle(ctx, team.nodes[i].Addr(), channel, spreadSubscribers/on, false)
 		if err != nil {
 			return nil, err
 		}
-		groups[i] = g
-		defer func() { _ = g.cmd.Process.Kill(); _ = g.cmd.Wait() }()
+		groups = append(groups, g)
 	}
 	before, err := team.cpu()
 	if err != nil {
@@ -243,15 +271,9 @@ func (b *bench) spreadRun(ctx context.Context, team *team, on int) (numbers, err
 		if err := publish(ctx, team.nodes[0].api, channel, data); err != nil {
 			return nil, err
 		}
-		var last time.Time
-		for _, g := range groups {
-			at, err := g.heard(i)
-			if err != nil {
-				return nil, err
-			}
-			if at.After(last) {
-				last = at
-			}
+		last, err := groups.heard(i)
+		if err != nil {
+			return nil, err
 		}
 		took = append(took, last.Sub(sent))
 	}
@@ -377,14 +399,14 @@ func (b *bench) manyRun(ctx context.Context, nodes int) (numbers, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := make([]*held, nodes)
-	for i := range groups {
+	var groups crowds
+	defer func() { groups.end() }()
+	for i := range nodes {
 		g, err := b.holdIdle(ctx, team.nodes[i].Addr(), "everybody", teamCrowd, false, "-ramp", "64")
 		if err != nil {
 			return nil, fmt.Errorf("node %d: %w", i+1, err)
 		}
-		groups[i] = g
-		defer func() { _ = g.cmd.Process.Kill(); _ = g.cmd.Wait() }()
+		groups = append(groups, g)
 		fmt.Printf("  %d of %d nodes have their sessions\n", i+1, nodes)
 	}
 	if err := pause(ctx, returned); err != nil {
@@ -400,15 +422,9 @@ func (b *bench) manyRun(ctx context.Context, nodes int) (numbers, error) {
 		if err := publish(ctx, team.nodes[0].api, "everybody", strings.Repeat("x", 126)); err != nil {
 			return nil, err
 		}
-		var last time.Time
-		for _, g := range groups {
-			at, err := g.heard(i)
-			if err != nil {
-				return nil, err
-			}
-			if at.After(last) {
-				last = at
-			}
+		last, err := groups.heard(i)
+		if err != nil {
+			return nil, err
 		}
 		took = append(took, last.Sub(sent))
 	}
@@ -449,5 +465,8 @@ func (b *bench) startOnNATS(ctx context.Context, n int) (*team, error) {
 			return nil, err
 		}
 	}
-	return t, t.ready(ctx)
+	if err := t.ready(ctx); err != nil {
+		return nil, err
+	}
+	return t, nil
 }

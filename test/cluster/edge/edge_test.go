@@ -93,7 +93,7 @@ func (s *scene) join(ctx context.Context, name string) {
 	s.t.Helper()
 	var err error
 	s.edge, err = server.Start(ctx, server.Options{
-		Bin: bin, Dir: filepath.Join(s.dir), ConfigName: name + ".yaml", APIKey: apiKey,
+		Bin: bin, Dir: s.dir, ConfigName: name + ".yaml", APIKey: apiKey,
 		Config: settings + fmt.Sprintf("cluster: {name: trio, node: %s, edge: true, peers: [%s]}\n", name, strings.Join(s.ports, ", ")),
 		Args:   []string{"--data-dir", filepath.Join(s.dir, name)},
 		Env:    []string{"FANFARE_CLUSTER_SECRET=" + s.Secret()},
