@@ -53,7 +53,7 @@ func (e *Engine) Adopt(piece []byte, done func(engine.PublishResult, error)) {
 		done(engine.PublishResult{}, fmt.Errorf("%w: %w", ErrNoPiece, err))
 		return
 	}
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.PublishResult{}, engine.ErrClosed)
 		return
 	}
@@ -64,7 +64,7 @@ func (e *Engine) Adopt(piece []byte, done func(engine.PublishResult, error)) {
 	if err == nil {
 		err = p.submit(index.Request{Entry: en, Done: done}, e.cfg.PublishWait)
 	}
-	e.leave()
+	e.door.Leave()
 	if err != nil {
 		done(engine.PublishResult{}, err)
 	}

@@ -35,10 +35,7 @@ type Engine struct {
 	}
 	once [256]sync.Mutex // held while a key of a channel is asked for and remembered
 
-	closing struct {
-		mu     sync.RWMutex // held for reading while work is handed in
-		closed bool
-	}
+	door engine.Door
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -165,19 +162,6 @@ func (e *Engine) Stats(ch channel.ID, done func(engine.PresenceStats, error)) { 
 // Control implements engine.Controller.
 func (e *Engine) Control(c engine.Control, done func(error)) { e.bus.Control(c, done) }
 
-// enter reports whether the engine is open; leave must follow if it is. Close
-// waits for everybody inside.
-func (e *Engine) enter() bool {
-	e.closing.mu.RLock()
-	if e.closing.closed {
-		e.closing.mu.RUnlock()
-		return false
-	}
-	return true
-}
-
-func (e *Engine) leave() { e.closing.mu.RUnlock() }
-
 func (e *Engine) now() int64 { return e.cfg.Now().UnixMilli() }
 
 // Status implements engine.Engine.
@@ -210,13 +194,9 @@ func (e *Engine) watch() {
 // Close implements engine.Engine. What no log has answered after CloseWait is
 // answered with ErrClosed.
 func (e *Engine) Close() error {
-	e.closing.mu.Lock()
-	if e.closing.closed {
-		e.closing.mu.Unlock()
+	if !e.door.Close() {
 		return nil
 	}
-	e.closing.closed = true
-	e.closing.mu.Unlock()
 	close(e.stop)
 	e.watcher.Wait()
 	errs := []error{e.bus.Close()}

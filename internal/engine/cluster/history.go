@@ -18,10 +18,10 @@ import (
 func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
 	if !req.Retention.Kept() {
 		var err error
-		if !e.enter() {
+		if !e.door.Enter() {
 			err = engine.ErrClosed
 		} else {
-			e.leave()
+			e.door.Leave()
 		}
 		done(engine.HistoryResult{}, err)
 		return
@@ -43,12 +43,12 @@ func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResu
 
 // read asks the index as it is.
 func (e *Engine) read(req *engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.HistoryResult{}, engine.ErrClosed)
 		return
 	}
 	x := e.index(req)
-	e.leave()
+	e.door.Leave()
 	if x == nil {
 		done(engine.HistoryResult{}, engine.ErrBusy)
 		return
@@ -68,19 +68,19 @@ func (e *Engine) index(req *engine.HistoryRequest) *index.Index {
 
 // RemoveHistory implements engine.Historian.
 func (e *Engine) RemoveHistory(ch channel.ID, r engine.Retention, done func(error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.ErrClosed)
 		return
 	}
 	if !r.Kept() {
-		e.leave()
+		e.door.Leave()
 		done(nil)
 		return
 	}
 	err := e.of(ch, r.Durability).submit(index.Request{
 		Entry: entry(store.Remove, ch, r), Done: func(_ engine.PublishResult, err error) { done(err) },
 	}, e.cfg.PublishWait)
-	e.leave()
+	e.door.Leave()
 	if err != nil {
 		done(err)
 	}

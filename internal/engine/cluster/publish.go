@@ -13,7 +13,7 @@ import (
 
 // Publish implements engine.Publisher.
 func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.PublishResult{}, engine.ErrClosed)
 		return
 	}
@@ -21,14 +21,14 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 	pub.Offset, pub.Time = 0, 0
 	if !req.Retention.Kept() || req.SkipHistory {
 		res, err := e.pass(&req, &pub)
-		e.leave()
+		e.door.Leave()
 		done(res, err)
 		return
 	}
 	en := entry(store.Publish, req.Channel, req.Retention)
 	en.Key, en.Pub = req.IdempotencyKey, &pub
 	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, Done: done}, e.cfg.PublishWait)
-	e.leave()
+	e.door.Leave()
 	if err != nil {
 		done(engine.PublishResult{}, err)
 	}

@@ -34,10 +34,7 @@ type Engine struct {
 	watcher   sync.WaitGroup
 	count     counters
 
-	closing struct {
-		mu     sync.RWMutex // held for reading while work is handed in
-		closed bool
-	}
+	door engine.Door
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -84,40 +81,23 @@ func (e *Engine) Control(c engine.Control, done func(error)) {
 		done(engine.ErrUnknownNode)
 		return
 	}
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.ErrClosed)
 		return
 	}
 	e.follower.Control(c)
-	e.leave()
+	e.door.Leave()
 	done(nil)
 }
-
-// enter reports whether the engine is open; leave must follow if it is. Close
-// waits for everybody inside.
-func (e *Engine) enter() bool {
-	e.closing.mu.RLock()
-	if e.closing.closed {
-		e.closing.mu.RUnlock()
-		return false
-	}
-	return true
-}
-
-func (e *Engine) leave() { e.closing.mu.RUnlock() }
 
 // now is the node's clock in Unix milliseconds.
 func (e *Engine) now() int64 { return e.cfg.Now().UnixMilli() }
 
 // Close implements engine.Engine.
 func (e *Engine) Close() error {
-	e.closing.mu.Lock()
-	if e.closing.closed {
-		e.closing.mu.Unlock()
+	if !e.door.Close() {
 		return nil
 	}
-	e.closing.closed = true
-	e.closing.mu.Unlock()
 	close(e.stop)
 	e.watcher.Wait()
 	e.index.StopReading() // readers may still hand entries to the committer

@@ -9,32 +9,32 @@ import (
 
 // History implements engine.Historian. What RAM covers is answered at once.
 func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.HistoryResult{}, engine.ErrClosed)
 		return
 	}
 	switch {
 	case !req.Retention.Kept():
-		e.leave()
+		e.door.Leave()
 		done(engine.HistoryResult{}, nil)
 	case req.Retention.Durability == channel.Memory:
 		res, err := e.readMemory(&req)
-		e.leave()
+		e.door.Leave()
 		done(res, err)
 	default:
-		e.leave() // the index has a door of its own
+		e.door.Leave() // the index has a door of its own
 		e.index.History(req, done)
 	}
 }
 
 // RemoveHistory implements engine.Historian.
 func (e *Engine) RemoveHistory(ch channel.ID, r engine.Retention, done func(error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.ErrClosed)
 		return
 	}
 	queued, err := e.removeHistory(ch, r, done)
-	e.leave()
+	e.door.Leave()
 	if !queued {
 		done(err)
 	}

@@ -8,10 +8,10 @@ import (
 
 // Join implements engine.Presence.
 func (e *Engine) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		return
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	l := e.lanes.of(ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,10 +31,10 @@ func (e *Engine) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 
 // Leave implements engine.Presence.
 func (e *Engine) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		return
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	l := e.lanes.of(ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,11 +60,11 @@ func (e *Engine) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) 
 
 // Members implements engine.Presence.
 func (e *Engine) Members(ch channel.ID, done func(engine.Members, error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(nil, engine.ErrClosed)
 		return
 	}
-	defer e.leave()
+	defer e.door.Leave()
 	l := e.lanes.of(ch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (e *Engine) Members(ch channel.ID, done func(engine.Members, error)) {
 
 // Stats implements engine.Presence.
 func (e *Engine) Stats(ch channel.ID, done func(engine.PresenceStats, error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.PresenceStats{}, engine.ErrClosed)
 		return
 	}
@@ -81,6 +81,6 @@ func (e *Engine) Stats(ch channel.ID, done func(engine.PresenceStats, error)) {
 	l.mu.Lock()
 	s := l.presence[ch].Stats()
 	l.mu.Unlock()
-	e.leave()
+	e.door.Leave()
 	done(s, nil)
 }

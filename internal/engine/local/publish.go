@@ -11,7 +11,7 @@ import (
 
 // Publish implements engine.Publisher.
 func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
-	if !e.enter() {
+	if !e.door.Enter() {
 		done(engine.PublishResult{}, engine.ErrClosed)
 		return
 	}
@@ -19,7 +19,7 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 	pub.Offset, pub.Time = 0, 0
 	if req.Retention.Kept() && req.Retention.Durability != channel.Memory {
 		err := e.publishToDisk(&req, &pub, done)
-		e.leave()
+		e.door.Leave()
 		if err != nil {
 			done(engine.PublishResult{}, err)
 		}
@@ -31,7 +31,7 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 	} else {
 		res = e.pass(&req, &pub)
 	}
-	e.leave()
+	e.door.Leave()
 	done(res, nil)
 }
 

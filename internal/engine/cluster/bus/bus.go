@@ -40,10 +40,7 @@ type Bus struct {
 	count      counters
 
 	receiver, sender sync.WaitGroup
-	closing          struct {
-		mu     sync.RWMutex // held for reading while work is handed in
-		closed bool
-	}
+	door             engine.Door
 }
 
 var (
@@ -119,13 +116,9 @@ func (b *Bus) Status() engine.Status {
 // is in flight with ErrClosed, and returns when every goroutine is gone. It waits
 // for NATS as long as the connection's FlusherTimeout lets it.
 func (b *Bus) Close() error {
-	b.closing.mu.Lock()
-	if b.closing.closed {
-		b.closing.mu.Unlock()
+	if !b.door.Close() {
 		return nil
 	}
-	b.closing.closed = true
-	b.closing.mu.Unlock()
 	close(b.stop)
 	b.forum.close()
 	b.receiver.Wait()
@@ -133,19 +126,6 @@ func (b *Bus) Close() error {
 	b.sender.Wait()
 	return nil
 }
-
-// enter reports whether the bus is open; leave must follow if it is. Close waits
-// for everybody inside.
-func (b *Bus) enter() bool {
-	b.closing.mu.RLock()
-	if b.closing.closed {
-		b.closing.mu.RUnlock()
-		return false
-	}
-	return true
-}
-
-func (b *Bus) leave() { b.closing.mu.RUnlock() }
 
 // alone reports whether there is nobody to tell.
 func (b *Bus) alone() bool { return len(*b.others.Load()) == 0 }

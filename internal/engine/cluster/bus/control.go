@@ -10,12 +10,12 @@ import (
 // ErrBusy when too much is queued, ErrClosed, or an internal error when it is
 // larger than NATS takes; nobody is then told.
 func (b *Bus) Control(c engine.Control, done func(error)) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		done(engine.ErrClosed)
 		return
 	}
 	err := b.control(&c)
-	b.leave()
+	b.door.Leave()
 	done(err)
 }
 

@@ -91,12 +91,12 @@ func (f *forum) close() {
 
 // Ask implements engine.Peers.
 func (b *Bus) Ask(question []byte, done func([]engine.Answer, error)) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		done(nil, engine.ErrClosed)
 		return
 	}
 	finished, err := b.forum.ask(question, done)
-	b.leave()
+	b.door.Leave()
 	if finished {
 		done(nil, err)
 	}

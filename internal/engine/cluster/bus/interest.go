@@ -10,7 +10,7 @@ import (
 // the channel was not listened to, which is seldom: at most FollowWait, once for a
 // node that does not answer.
 func (b *Bus) Follow(ch channel.ID) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		return
 	}
 	st := b.streamOf(ch)
@@ -23,7 +23,7 @@ func (b *Bus) Follow(ch channel.ID) {
 	}
 	moved := st.awaitLocked()
 	st.mu.Unlock()
-	b.leave()
+	b.door.Leave()
 	if moved == nil {
 		return
 	}
@@ -47,10 +47,10 @@ func (b *Bus) Follow(ch channel.ID) {
 
 // Unfollow implements engine.Interest.
 func (b *Bus) Unfollow(ch channel.ID) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		return
 	}
-	defer b.leave()
+	defer b.door.Leave()
 	st := b.streamOf(ch)
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -13,10 +13,10 @@ const MaxWaiting = 1024
 
 // Join implements engine.Presence.
 func (b *Bus) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		return
 	}
-	defer b.leave()
+	defer b.door.Leave()
 	st := b.streamOf(ch)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -28,10 +28,10 @@ func (b *Bus) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
 
 // Leave implements engine.Presence.
 func (b *Bus) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		return
 	}
-	defer b.leave()
+	defer b.door.Leave()
 	st := b.streamOf(ch)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -84,11 +84,11 @@ func (b *Bus) Stats(ch channel.ID, done func(engine.PresenceStats, error)) {
 // roster, which done may read then, and sessions hold everybody. The sessions are
 // without their info where it is brief.
 func (b *Bus) view(ch channel.ID, brief bool, done func(sessions []*engine.ClientInfo, err error)) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		done(nil, engine.ErrClosed)
 		return
 	}
-	defer b.leave()
+	defer b.door.Leave()
 	st := b.streamOf(ch)
 	st.mu.Lock()
 	defer st.mu.Unlock()

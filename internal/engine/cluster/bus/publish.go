@@ -13,12 +13,12 @@ import (
 // error when it is larger than NATS takes; nothing is then delivered. A Time of 0
 // is set.
 func (b *Bus) Publish(ch channel.ID, pub *engine.Publication, done func(error)) {
-	if !b.enter() {
+	if !b.door.Enter() {
 		done(engine.ErrClosed)
 		return
 	}
 	err := b.publish(ch, pub)
-	b.leave()
+	b.door.Leave()
 	done(err)
 }
 
