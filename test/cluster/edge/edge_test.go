@@ -62,7 +62,7 @@ type scene struct {
 	client *http.Client
 }
 
-func start(t *testing.T, ctx context.Context) *scene { //nolint:revive // t first, as everywhere
+func start(ctx context.Context, t *testing.T) *scene {
 	t.Helper()
 	s := &scene{t: t, dir: t.TempDir(), client: &http.Client{Transport: &http.Transport{}}}
 	var err error
@@ -159,7 +159,7 @@ func (s *scene) listen(ctx context.Context, srv *server.Server, channel, since s
 func TestEdgeComesAndGoes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	s := start(t, ctx)
+	s := start(ctx, t)
 	s.join(ctx, "e1")
 	if err := s.AwaitReady(ctx); err != nil {
 		t.Fatal(err)
