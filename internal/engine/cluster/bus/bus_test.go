@@ -517,13 +517,14 @@ func TestOutboundIsBounded(t *testing.T) {
 // A view that is not complete is waited for, until the node that it lacks answers
 // or is dead.
 func TestMembersWaitForTheWholeView(t *testing.T) {
-	for _, ends := range []string{"answers", "dies"} {
+	for ends, dead := range map[string]time.Duration{"answers": time.Hour, "dies": 0} {
 		t.Run(ends, func(t *testing.T) {
-			nodes := cluster(t, 2, servers(t, 1), func(int) Config { return Config{FollowWait: time.Millisecond} })
+			nodes := cluster(t, 2, servers(t, 1), func(int) Config { return Config{FollowWait: time.Millisecond, Dead: dead} })
 			a, b := nodes[0], nodes[1]
 			a.Join(room, session("u", "1"), both)
 			other := channel.ID{App: "default", Name: "other"}
 			a.Follow(other)
+			a.comesToSee(t, other, "", 0) // Follow alone has not waited for b
 			a.ear.gate.Lock()
 			release := sync.OnceFunc(a.ear.gate.Unlock)
 			defer release()
