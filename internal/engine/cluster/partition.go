@@ -49,6 +49,7 @@ type partition struct {
 	left   []index.Request // taken from the queue, not yet in a message
 	made   uint64          // count of the last message made
 	window []*message      // made and maybe not applied
+	pace   time.Duration   // that it takes to store a message, of late
 
 	count struct { // every field only rises
 		queueFull, overdue, resent atomic.Uint64

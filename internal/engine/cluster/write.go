@@ -18,18 +18,22 @@ import (
 type message struct {
 	requests []index.Request
 	settled  chan struct{} // closed once it was applied, or is given up
+	late     *time.Timer   // of a stored one that is not applied; partition.mu guards it
 }
 
 // How a message is appended.
 const (
-	maxMessage     = 512 << 10 // bytes; one entry alone may be larger
-	maxUnapplied   = 64        // messages stored but not applied here, before the next is made
-	attemptTimeout = time.Second
-	// firstAttempt is shorter: a leader that has stepped down meanwhile never answers,
-	// and the new one is there at once. Sending a message again is harmless.
-	firstAttempt = 250 * time.Millisecond
-	firstRetry   = 20 * time.Millisecond
-	maxRetry     = 250 * time.Millisecond
+	maxMessage   = 512 << 10 // bytes; one entry alone may be larger
+	maxUnapplied = 64        // messages stored but not applied here, before the next is made
+	// A leader that has gone or stepped down meanwhile never answers. So a message is
+	// sent again, which is harmless, once an answer takes much longer than usual.
+	minPatience = 60 * time.Millisecond
+	maxPatience = 500 * time.Millisecond
+	muchLonger  = 8
+	firstRetry  = 5 * time.Millisecond
+	maxRetry    = 50 * time.Millisecond
+	stuckAfter  = time.Second
+	lateAfter   = 30 * time.Millisecond // stored and not applied, before the log is looked at
 )
 
 var errTooLarge = errors.New("larger than NATS takes")
@@ -127,18 +131,22 @@ func (p *partition) append(m *message, b []byte) {
 		p.mu.Unlock()
 		p.refusing.Store(false)
 	}()
-	patience := firstAttempt
+	patience := min(max(muchLonger*p.pace, minPatience), maxPatience/2)
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
+		sent := time.Now()
 		outcome := p.attempt(m, id, b, patience)
-		patience = min(2*patience, attemptTimeout)
+		patience = min(2*patience, maxPatience)
 		switch outcome {
 		case journal.Stored:
+			p.pace += (time.Since(sent) - p.pace) / 8
+			p.expect(m)
 			return
 		case journal.Unknown:
 			certain = false
+			p.journal.Hurry() // it may have been stored, and the answer lost
 		case journal.Refused:
 		}
-		if outcome == journal.Refused || time.Since(began) >= attemptTimeout {
+		if outcome == journal.Refused || time.Since(began) >= stuckAfter {
 			p.mu.Lock()
 			p.health.stuck = began
 			p.mu.Unlock()
@@ -183,6 +191,17 @@ func (p *partition) attempt(m *message, id string, b []byte, patience time.Durat
 	return outcome
 }
 
+// expect sees to it that a message that is stored is applied soon.
+func (p *partition) expect(m *message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-m.settled:
+	default:
+		m.late = time.AfterFunc(lateAfter, p.journal.Hurry)
+	}
+}
+
 // makeRoom waits until not too much is stored and not applied.
 func (p *partition) makeRoom() (open bool) {
 	for len(p.window) > 0 {
@@ -221,6 +240,9 @@ func (p *partition) remove(count uint64) *message {
 	if m != nil {
 		delete(p.pending, count)
 		close(m.settled)
+		if m.late != nil {
+			m.late.Stop()
+		}
 	}
 	return m
 }

@@ -39,6 +39,9 @@ type Journal struct {
 
 	absent   atomic.Pointer[[]string]
 	caughtUp atomic.Int64 // when the tail last held all that its server had; Unix nanoseconds
+
+	hurry     atomic.Bool                        // the tail is to fetch
+	interrupt atomic.Pointer[context.CancelFunc] // ends the tail's wait; nil: it does not wait
 }
 
 // ErrNotFound says that the log does not hold a message of that number.

@@ -244,6 +244,7 @@ func TestFetch(t *testing.T) {
 	fill(t, j, 600, 10)
 	list, err := followed(t, 1000, func(ctx context.Context, take func([]Message) error) error {
 		f := &tail{Journal: j, next: 11, take: take}
+		defer f.close()
 		return f.fetch(ctx) // returns once there is nothing more
 	})
 	inOrder(t, list, 11, 600)
@@ -259,6 +260,7 @@ func TestTrimmedLogIsNoticed(t *testing.T) {
 		"pushed": func(ctx context.Context, take func([]Message) error) error { return j.Tail(ctx, 10, take) },
 		"fetched": func(ctx context.Context, take func([]Message) error) error {
 			f := &tail{Journal: j, next: 11, take: take}
+			defer f.close()
 			return f.fetch(ctx)
 		},
 	}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +13,15 @@ import (
 
 // This file follows a log. The usual way is a consumer that some server pushes
 // from; it lives in the RAM of one server, so it is lost with it. Until there is
-// another one, which takes a leader of the cluster, messages are fetched from
-// whatever replica is near.
+// another one, which takes a leader of the cluster, and whenever somebody knows
+// better than the consumer what the log holds, messages are fetched from whatever
+// replica is near.
 
 const (
 	beat        = 500 * time.Millisecond // a consumer says at least so often that it is there
 	missed      = 3 * beat               // and is given up after so long
 	askTimeout  = 500 * time.Millisecond // for a new consumer
+	fetchEvery  = 10 * time.Millisecond  // while the consumer lags
 	fetchMost   = 256                    // messages fetched at a time
 	fetchBytes  = 1 << 20
 	batchMost   = 64 // messages handed on at a time
@@ -33,6 +36,7 @@ var ErrTrimmed = errors.New("the log has dropped what was not applied yet")
 // *store.VersionError, with what take fails with, and where the log is gone.
 func (j *Journal) Tail(ctx context.Context, after uint64, take func([]Message) error) error {
 	t := &tail{Journal: j, next: after + 1, take: take}
+	defer t.close()
 	j.caughtUp.Store(0)
 	for {
 		c, err := t.consume(ctx)
@@ -40,10 +44,10 @@ func (j *Journal) Tail(ctx context.Context, after uint64, take func([]Message) e
 		case err == nil:
 			err = t.drain(ctx, c)
 			c.close()
-		case errors.Is(err, jetstream.ErrStreamNotFound):
-		case ctx.Err() == nil:
+		case errors.Is(err, jetstream.ErrStreamNotFound), ctx.Err() != nil:
+		case errors.Is(err, errNoConsumer):
 			t.cfg.Logger.Debug("no consumer of the log, it is fetched", "log", j.cfg.Stream, "error", err)
-			err = t.fetch(ctx)
+			err = nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -54,12 +58,28 @@ func (j *Journal) Tail(ctx context.Context, after uint64, take func([]Message) e
 	}
 }
 
+// Hurry has the tail look at once for what the log holds: somebody has reason to
+// believe that there is more than its consumer has sent.
+func (j *Journal) Hurry() {
+	j.hurry.Store(true)
+	if interrupt := j.interrupt.Load(); interrupt != nil {
+		(*interrupt)()
+	}
+}
+
 // tail is how far one follower is. It belongs to one goroutine.
 type tail struct {
 	*Journal
 
 	next uint64 // number of the message that comes next
 	take func([]Message) error
+	near *nats.Subscription // of what is fetched; nil: nothing was yet
+}
+
+func (t *tail) close() {
+	if t.near != nil {
+		_ = t.near.Unsubscribe() // fails only without a connection, which has no subscriptions
+	}
 }
 
 // consumer is one subscription to messages that a server pushes.
@@ -69,26 +89,63 @@ type consumer struct {
 	name string
 	sub  *nats.Subscription
 	seq  uint64 // of the last message by this consumer's own count
+	last uint64 // number of the last message of the log that it has passed
 }
 
-// consume asks for a consumer from the next message on.
+// errNoConsumer says that there is none yet.
+var errNoConsumer = errors.New("no consumer")
+
+// consume asks for a consumer from the next message on, and fetches what there is
+// until it is known what came of that. It fails with errNoConsumer where it is
+// worth trying again.
 func (t *tail) consume(ctx context.Context) (*consumer, error) {
+	var c *consumer
+	var refused, failed error
+	from, answered := t.next, make(chan struct{})
+	go func() {
+		defer close(answered)
+		c, refused = t.ask(ctx, from)
+	}()
+	wait := time.NewTimer(fetchEvery) // often there is a consumer before that
+	defer wait.Stop()
+	for {
+		select {
+		case <-answered:
+			if failed != nil && c != nil {
+				c.close()
+			}
+			return c, cmp.Or(failed, refused)
+		case <-wait.C:
+		}
+		if failed == nil && ctx.Err() == nil {
+			failed = t.fetch(ctx)
+		}
+		wait.Reset(fetchEvery)
+	}
+}
+
+// ask asks for a consumer from a message on.
+func (t *tail) ask(ctx context.Context, from uint64) (*consumer, error) {
 	inbox := t.cfg.Conn.NewInbox()
 	sub, err := t.cfg.Conn.SubscribeSync(inbox)
 	if err != nil {
-		return nil, fmt.Errorf("follow the log: %w", err)
+		return nil, errors.Join(errNoConsumer, err, pause(ctx))
 	}
-	c := &consumer{tail: t, sub: sub}
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	c := &consumer{tail: t, sub: sub, last: from - 1}
+	wait, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	info, err := t.js.CreatePushConsumer(ask, t.cfg.Stream, jetstream.ConsumerConfig{
-		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.next,
+	info, err := t.js.CreatePushConsumer(wait, t.cfg.Stream, jetstream.ConsumerConfig{
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, MemoryStorage: true, Replicas: 1,
 		FlowControl: true, IdleHeartbeat: beat, InactiveThreshold: unusedAfter,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
 		c.close()
 		return nil, fmt.Errorf("follow the log: %w", err)
+	case err != nil:
+		c.close()
+		return nil, errors.Join(errNoConsumer, err, pause(ctx))
 	}
 	c.name = info.CachedInfo().Name
 	return c, nil
@@ -105,41 +162,83 @@ func (c *consumer) close() {
 }
 
 // drain hands on what the consumer sends, until it is lost or leaves something
-// out, which is no error.
+// out, which is no error. While it lags behind what is known to be there, that is
+// fetched.
 func (t *tail) drain(ctx context.Context, c *consumer) error {
-	var batch []Message
+	heard, lags := time.Now(), false
 	for {
-		wait, cancel := context.WithTimeout(ctx, missed)
-		msg, err := c.sub.NextMsgWithContext(wait)
-		cancel()
-		if err != nil {
-			return nil //nolint:nilerr // the beat was missed, or ctx has ended: Tail sees to both
+		patience := missed - time.Since(heard)
+		if lags {
+			patience = min(patience, fetchEvery)
 		}
-		for batch = batch[:0]; ; {
-			m, is, err := c.read(msg)
+		msg := t.receive(ctx, c, patience)
+		switch {
+		case msg != nil:
+			level, err := t.read(c, msg)
 			if errors.Is(err, errLost) {
-				if err := t.hand(batch); err != nil {
-					return err
-				}
 				return nil
 			}
 			if err != nil {
-				return errors.Join(t.hand(batch), err)
+				return err
 			}
-			if is {
-				batch = append(batch, m)
+			if level || !lags {
+				heard, lags = time.Now(), false
 			}
-			if len(batch) == batchMost {
-				break
+		case ctx.Err() != nil || time.Since(heard) >= missed:
+			return nil
+		case !lags:
+			lags = true // unless the consumer says more in a moment
+		default:
+			if err := t.fetch(ctx); err != nil {
+				return err
 			}
-			if msg, err = c.sub.NextMsg(0); err != nil {
-				break
-			}
-		}
-		if err := t.hand(batch); err != nil {
-			return err
 		}
 	}
+}
+
+// receive is the next message of the consumer; nil: there was none in time, or it
+// is worth fetching.
+func (t *tail) receive(ctx context.Context, c *consumer, patience time.Duration) *nats.Msg {
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	t.interrupt.Store(&cancel)
+	defer t.interrupt.Store(nil)
+	if t.hurry.Swap(false) {
+		return nil
+	}
+	msg, err := c.sub.NextMsgWithContext(wait)
+	if err != nil {
+		t.hurry.Store(false)
+		return nil
+	}
+	return msg
+}
+
+// read hands on a message of a consumer, and others that are there. level says that
+// the consumer is as far as the tail. It fails with errLost.
+func (t *tail) read(c *consumer, msg *nats.Msg) (level bool, err error) {
+	var batch []Message
+	for {
+		var m Message
+		var is bool
+		if m, is, err = c.read(msg); err != nil {
+			break
+		}
+		if is {
+			batch = append(batch, m)
+		}
+		if len(batch) == batchMost {
+			break
+		}
+		var none error
+		if msg, none = c.sub.NextMsg(0); none != nil {
+			break
+		}
+	}
+	if failed := t.hand(batch); failed != nil {
+		return false, failed
+	}
+	return c.last+1 == t.next, err
 }
 
 var errLost = errors.New("consumer lost")
@@ -154,7 +253,11 @@ func (c *consumer) read(msg *nats.Msg) (m Message, is bool, err error) {
 		return m, false, errLost
 	}
 	c.seq++
-	if err := c.follows(meta.Sequence.Stream); err != nil {
+	c.last = meta.Sequence.Stream
+	if c.last < c.next {
+		return m, false, nil // it was fetched
+	}
+	if err := c.follows(c.last); err != nil {
 		return m, false, err
 	}
 	m, err = c.decode(meta.Sequence.Stream, msg.Data)
@@ -174,7 +277,9 @@ func (c *consumer) control(msg *nats.Msg) error {
 	switch msg.Header.Get("Nats-Last-Consumer") {
 	case "":
 	case fmt.Sprint(c.seq):
-		c.caughtUp.Store(time.Now().UnixNano())
+		if c.last+1 == c.next {
+			c.caughtUp.Store(time.Now().UnixNano())
+		}
 	default:
 		return errLost
 	}
@@ -184,9 +289,6 @@ func (c *consumer) control(msg *nats.Msg) error {
 // follows fails unless seq is the next message, or what lies between was never
 // stored anywhere.
 func (t *tail) follows(seq uint64) error {
-	if seq < t.next {
-		return errLost
-	}
 	if seq > t.next {
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 		defer cancel()
@@ -230,19 +332,17 @@ func (t *tail) hand(batch []Message) error {
 // fetch gets what a near replica has. Only ErrTrimmed and what take fails with
 // are errors.
 func (t *tail) fetch(ctx context.Context) error {
-	inbox := t.cfg.Conn.NewInbox()
-	sub, err := t.cfg.Conn.SubscribeSync(inbox)
-	if err != nil {
-		return pause(ctx)
-	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only without a connection
-	for {
-		n, err := t.fetchOnce(ctx, sub, inbox)
+	if t.near == nil {
+		sub, err := t.cfg.Conn.SubscribeSync(t.cfg.Conn.NewInbox())
 		if err != nil {
-			return err
+			return nil //nolint:nilerr // without a connection there is nothing to fetch
 		}
-		if n == 0 {
-			return pause(ctx)
+		t.near = sub
+	}
+	for {
+		n, err := t.fetchOnce(ctx)
+		if n == 0 || err != nil {
+			return err
 		}
 	}
 }
@@ -256,15 +356,15 @@ func pause(ctx context.Context) error {
 	}
 }
 
-func (t *tail) fetchOnce(ctx context.Context, sub *nats.Subscription, inbox string) (n int, err error) {
+func (t *tail) fetchOnce(ctx context.Context) (n int, err error) {
 	ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, t.next, fetchMost, fetchBytes)
-	if err := t.cfg.Conn.PublishRequest("$JS.API.DIRECT.GET."+t.cfg.Stream, inbox, ask); err != nil {
+	if err := t.cfg.Conn.PublishRequest("$JS.API.DIRECT.GET."+t.cfg.Stream, t.near.Subject, ask); err != nil {
 		return 0, nil //nolint:nilerr // without a connection there is nothing to fetch
 	}
 	var batch []Message
 	for {
 		wait, cancel := context.WithTimeout(ctx, askTimeout)
-		msg, err := sub.NextMsgWithContext(wait)
+		msg, err := t.near.NextMsgWithContext(wait)
 		cancel()
 		if err != nil {
 			return len(batch), t.hand(batch)
@@ -275,22 +375,33 @@ func (t *tail) fetchOnce(ctx context.Context, sub *nats.Subscription, inbox stri
 			}
 			return len(batch), t.hand(batch)
 		}
-		var seq, pending uint64
-		if _, err := fmt.Sscan(msg.Header.Get("Nats-Sequence"), &seq); err != nil {
+		m, is, err := t.fetched(msg)
+		if errors.Is(err, errLost) {
 			return len(batch), t.hand(batch)
 		}
-		_, _ = fmt.Sscan(msg.Header.Get("Nats-Num-Pending"), &pending)
-		if err := t.follows(seq); err != nil {
-			if errors.Is(err, errLost) {
-				err = nil
-			}
-			return len(batch), errors.Join(t.hand(batch), err)
-		}
-		m, err := t.decode(seq, msg.Data)
 		if err != nil {
 			return len(batch), errors.Join(t.hand(batch), err)
 		}
-		m.Pending = pending
-		batch = append(batch, m)
+		if is {
+			batch = append(batch, m)
+		}
 	}
+}
+
+// fetched reads a message that was fetched; is says that it comes next.
+func (t *tail) fetched(msg *nats.Msg) (m Message, is bool, err error) {
+	var seq, pending uint64
+	if _, err := fmt.Sscan(msg.Header.Get("Nats-Sequence"), &seq); err != nil {
+		return m, false, errLost
+	}
+	_, _ = fmt.Sscan(msg.Header.Get("Nats-Num-Pending"), &pending)
+	if seq < t.next {
+		return m, false, nil // an answer that came late
+	}
+	if err := t.follows(seq); err != nil {
+		return m, false, err
+	}
+	m, err = t.decode(seq, msg.Data)
+	m.Pending = pending
+	return m, err == nil, err
 }
