@@ -26,6 +26,7 @@ const (
 	DefaultBarrierWait    = 2 * time.Second
 	DefaultMaxLag         = time.Second
 	DefaultCloseWait      = 2 * time.Second
+	DefaultRemakeAfter    = 30 * time.Second
 )
 
 // MaxLogs is the most logs of each durability.
@@ -63,6 +64,9 @@ type Config struct {
 	BarrierWait time.Duration // how long a reader waits to know what a log holds now
 	MaxLag      time.Duration // behind a log before the node is not ready
 	CloseWait   time.Duration // how long Close waits for what is in flight
+	// RemakeAfter is how long a memory log may have no leader while the cluster has
+	// one, before it is given up and begun anew, in new epochs.
+	RemakeAfter time.Duration
 
 	QueueEntries int   // publications waiting for a log; more are refused with ErrBusy
 	QueueBytes   int64 // their bytes
@@ -117,6 +121,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.BarrierWait = cmp.Or(c.BarrierWait, DefaultBarrierWait)
 	c.MaxLag = cmp.Or(c.MaxLag, DefaultMaxLag)
 	c.CloseWait = cmp.Or(c.CloseWait, DefaultCloseWait)
+	c.RemakeAfter = cmp.Or(c.RemakeAfter, DefaultRemakeAfter)
 	c.QueueEntries = cmp.Or(c.QueueEntries, local.DefaultQueueEntries)
 	c.QueueBytes = cmp.Or(c.QueueBytes, local.DefaultQueueBytes)
 	c.HotChannels = cmp.Or(c.HotChannels, local.DefaultHotChannels)

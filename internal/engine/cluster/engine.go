@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
@@ -35,7 +37,8 @@ type Engine struct {
 	}
 	once [256]sync.Mutex // held while a key of a channel is asked for and remembered
 
-	door engine.Door
+	handovers *nats.Subscription
+	door      engine.Door
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -73,6 +76,9 @@ func Open(cfg Config) (*Engine, error) {
 	if e.copies, err = copies.Serve(copies.Config{
 		Conn: cfg.Conn, Prefix: cfg.Name, Node: cfg.Node, Logger: cfg.Logger, Offer: e.offer, Open: e.openCopy,
 	}); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if e.handovers, err = e.holds(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.watcher.Go(e.watch)
@@ -199,6 +205,9 @@ func (e *Engine) Close() error {
 	}
 	close(e.stop)
 	e.watcher.Wait()
+	if e.handovers != nil { // Open has come so far
+		_ = e.handovers.Unsubscribe() // fails only without a connection, which has no subscriptions
+	}
 	errs := []error{e.bus.Close()}
 	if e.copies != nil { // Open has come so far
 		errs = append(errs, e.copies.Close())

@@ -219,6 +219,30 @@ func TestAllRestart(t *testing.T) {
 	}
 }
 
+// What all that had a memory log in RAM have lost is given up, and the log begins
+// anew: NATS alone would wait for a server that may never come.
+func TestMemoryLogBeginsAnew(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 3, Config{Logs: 1, RemakeAfter: 2 * time.Second})
+	r := keep(1000, channel.Memory)
+	before := publish(t, c.engines[0], named(0), r, "before")
+	for i := range c.engines {
+		c.away(i)
+	}
+	c.back(1)
+	c.back(2)
+	eventually(t, "two of three give the log up", func() bool {
+		there, err := c.engines[1].memory[0].journal.Leaderless(t.Context())
+		return err == nil && !there
+	})
+	c.back(0)
+	ready(t, c.engines...)
+	after := publish(t, c.engines[0], named(0), r, "after")
+	if after.Epoch == before.Epoch {
+		t.Errorf("it goes on after %+v with %+v", before, after)
+	}
+}
+
 // discardIndex removes what a stopped node has applied.
 func (c *crew) discardIndex(i int) {
 	c.t.Helper()

@@ -29,6 +29,7 @@ type partition struct {
 	barriers barriers
 	ctx      context.Context // ends when nothing is waited for any more
 	cancel   context.CancelFunc
+	turn     chan struct{} // capacity 1: full while a message is under way, or none may be
 	writer   sync.WaitGroup
 	others   sync.WaitGroup // who follows and who watches
 
@@ -84,7 +85,7 @@ func newPartition(e *Engine, memory bool, number int) (*partition, error) {
 	if memory {
 		kind, bytes = "memory", e.cfg.MemoryLogBytes
 	}
-	p := &partition{e: e, name: fmt.Sprintf("%s-%d", kind, number), memory: memory, pending: make(map[uint64]*message)}
+	p := &partition{e: e, name: fmt.Sprintf("%s-%d", kind, number), memory: memory, turn: make(chan struct{}, 1), pending: make(map[uint64]*message)}
 	p.barriers.p = p
 	p.dir = path.Join(e.cfg.Dir, p.name)
 	p.health.joining = "not joined yet"
@@ -229,15 +230,13 @@ func (p *partition) ask() {
 	defer cancel()
 	began := time.Now()
 	b, err := p.journal.Bounds(ctx)
+	if err != nil {
+		p.remake(began, p.silentSince(began))
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := &p.health
-	if err != nil {
-		if h.silent.IsZero() {
-			h.silent = began
-		}
-		return
-	}
 	h.silent, h.minority = time.Time{}, !b.Quorum
 	h.leader, h.last = b.Leader, b.Last
 	p.alarm(b)
@@ -253,6 +252,38 @@ func (p *partition) ask() {
 	if h.ahead >= divergedAfter && p.stopTail != nil {
 		p.stopTail(errDiverged)
 		h.ahead = 0
+	}
+}
+
+// silentSince is when the leader was asked first that has not answered since.
+func (p *partition) silentSince(asked time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.health.silent.IsZero() {
+		p.health.silent = asked
+	}
+	return p.health.silent
+}
+
+// remake gives a memory log up that has had no leader for long, though those who
+// could lead it are there: the servers that had its messages in RAM are gone, or
+// have lost them, and NATS waits for all of them before it takes an empty log for
+// the right one. One node decides.
+func (p *partition) remake(now, silent time.Time) {
+	if !p.memory || now.Sub(silent) < p.e.cfg.RemakeAfter {
+		return
+	}
+	if _, mine := p.e.bus.Owner(p.name); !mine {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, joinTimeout)
+	defer cancel()
+	if there, err := p.journal.Leaderless(ctx); err != nil || !there {
+		return
+	}
+	p.e.cfg.Logger.Warn("a memory log without a leader begins anew", "log", p.name, "since", silent)
+	if err := p.journal.Delete(ctx); err != nil {
+		p.e.cfg.Logger.Error("cannot begin a memory log anew", "log", p.name, "error", err)
 	}
 }
 
@@ -311,6 +342,7 @@ func (p *partition) close(deadline time.Time) error {
 	stop.Stop()
 	p.cancel()
 	p.others.Wait()
+	p.journal.Close()
 	p.abandon(math.MaxUint64, engine.ErrClosed)
 	for _, r := range p.left {
 		answer(&r, engine.ErrClosed)

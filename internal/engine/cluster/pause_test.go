@@ -18,7 +18,7 @@ func BenchmarkLeave(b *testing.B) {
 	c := newCast(b, 3)
 	var engines []*Engine
 	for i := range 3 {
-		engines = append(engines, c.open(i, Config{Name: "bench", Logs: DefaultLogs}, silent{}))
+		engines = append(engines, c.open(i, Config{Name: "bench", Logs: DefaultLogs, PublishWait: time.Minute}, silent{}))
 	}
 	defer func() { closeAll(b, engines...) }()
 	ready(b, engines...)
@@ -41,7 +41,7 @@ func BenchmarkLeave(b *testing.B) {
 		stop = append(stop, w.longest())
 		w.end()
 		c.start(who)
-		engines[who] = c.open(who, Config{Name: "bench", Logs: DefaultLogs}, silent{})
+		engines[who] = c.open(who, Config{Name: "bench", Logs: DefaultLogs, PublishWait: time.Minute}, silent{})
 		ready(b, engines...)
 	}
 	b.Logf("calm %v, handed over %v, stopped %v", calm, down, stop)

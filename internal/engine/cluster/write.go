@@ -58,9 +58,15 @@ func (p *partition) write() {
 		if incarnation == 0 {
 			return // close answers what is left
 		}
+		select {
+		case p.turn <- struct{}{}:
+		case <-p.ctx.Done():
+			return
+		}
 		if m, b := p.pack(incarnation); m != nil {
 			p.append(m, b)
 		}
+		<-p.turn
 		if !p.makeRoom() {
 			return
 		}
@@ -133,8 +139,8 @@ func (p *partition) append(m *message, b []byte) {
 	}()
 	patience := min(max(muchLonger*p.pace, minPatience), maxPatience/2)
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
-		sent := time.Now()
-		outcome := p.attempt(m, id, b, patience)
+		sent, elected := time.Now(), p.journal.Elected()
+		outcome := p.attempt(m, id, b, patience, elected)
 		patience = min(2*patience, maxPatience)
 		switch outcome {
 		case journal.Stored:
@@ -165,14 +171,17 @@ func (p *partition) append(m *message, b []byte) {
 			return
 		case <-p.ctx.Done():
 			return
+		case <-elected:
+			wait = firstRetry // whom the last attempt went to leads no more
 		case <-time.After(wait):
-			p.count.resent.Add(1)
 		}
+		p.count.resent.Add(1)
 	}
 }
 
-// attempt ends early when the message turns up in the log.
-func (p *partition) attempt(m *message, id string, b []byte, patience time.Duration) journal.Outcome {
+// attempt ends early when the message turns up in the log, or somebody else leads
+// it.
+func (p *partition) attempt(m *message, id string, b []byte, patience time.Duration, elected <-chan struct{}) journal.Outcome {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	stop := make(chan struct{})
@@ -180,6 +189,8 @@ func (p *partition) attempt(m *message, id string, b []byte, patience time.Durat
 	go func() {
 		select {
 		case <-m.settled:
+			cancel()
+		case <-elected:
 			cancel()
 		case <-stop:
 		}

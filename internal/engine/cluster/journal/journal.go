@@ -42,6 +42,9 @@ type Journal struct {
 
 	hurry     atomic.Bool                        // the tail is to fetch
 	interrupt atomic.Pointer[context.CancelFunc] // ends the tail's wait; nil: it does not wait
+
+	leaders *nats.Subscription // tells of every new leader
+	elected atomic.Pointer[chan struct{}]
 }
 
 // ErrNotFound says that the log does not hold a message of that number.
@@ -53,7 +56,29 @@ func New(cfg Config) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	return &Journal{cfg: cfg, js: js}, nil
+	j := &Journal{cfg: cfg, js: js}
+	j.electedAnew()
+	j.leaders, err = cfg.Conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+cfg.Stream, func(*nats.Msg) { j.electedAnew() })
+	if err != nil {
+		return nil, fmt.Errorf("listen for leaders of the log %s: %w", cfg.Stream, err)
+	}
+	return j, nil
+}
+
+// Close ends what New has begun. The log stays.
+func (j *Journal) Close() {
+	_ = j.leaders.Unsubscribe() // fails only without a connection, which has no subscriptions
+}
+
+// Elected is closed when another server leads the log than now, should NATS let
+// this node know: it does where the account may listen to its advisories.
+func (j *Journal) Elected() <-chan struct{} { return *j.elected.Load() }
+
+func (j *Journal) electedAnew() {
+	now := make(chan struct{})
+	if last := j.elected.Swap(&now); last != nil {
+		close(*last)
+	}
 }
 
 // Create makes the log if it is not there, and begins it if nobody has.
@@ -159,6 +184,8 @@ type Bounds struct {
 // replicaSilent is how long a leader may not have heard of a replica that counts.
 const replicaSilent = 3 * time.Second
 
+var errLeaderless = errors.New("nobody leads it")
+
 // Bounds asks the log's leader.
 func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -168,6 +195,9 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 		return Bounds{}, fmt.Errorf("ask for the log %s: %w", j.cfg.Stream, err)
 	}
 	info := s.CachedInfo()
+	if c := info.Cluster; c != nil && c.Leader == "" { // says a leader of the cluster that has waited long enough
+		return Bounds{}, fmt.Errorf("ask for the log %s: %w", j.cfg.Stream, errLeaderless)
+	}
 	b := Bounds{First: info.State.FirstSeq, Last: info.State.LastSeq, Quorum: true}
 	if c := info.Cluster; c != nil && len(c.Replicas) > 0 {
 		b.Leader = c.Leader
@@ -183,6 +213,16 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 		b.Quorum = here > (len(c.Replicas)+1)/2
 	}
 	return b, nil
+}
+
+// Leaderless reports whether the log is there and nobody leads it, as the cluster's
+// leader knows; it fails where that one does not answer.
+func (j *Journal) Leaderless(ctx context.Context) (bool, error) {
+	if _, err := j.js.AccountInfo(ctx); err != nil {
+		return false, fmt.Errorf("ask the cluster's leader: %w", err)
+	}
+	_, err := j.Bounds(ctx)
+	return errors.Is(err, errLeaderless) || errors.Is(err, context.DeadlineExceeded), nil
 }
 
 // Get asks the log's leader for one message, without its entries. It fails with
