@@ -27,15 +27,8 @@ func (e *Engine) StepDown(ctx context.Context, server string) error {
 	var errs []error
 	var asked sync.WaitGroup
 	for _, p := range e.partitions() {
-		p.mu.Lock()
-		leader := p.health.leader
-		p.mu.Unlock()
-		if leader != server {
-			continue
-		}
 		asked.Go(func() {
-			p.quieten(ctx)
-			if err := p.journal.StepDown(ctx); err != nil {
+			if err := p.stepDown(ctx, server); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -44,6 +37,15 @@ func (e *Engine) StepDown(ctx context.Context, server string) error {
 	}
 	asked.Wait()
 	return errors.Join(errs...)
+}
+
+func (p *partition) stepDown(ctx context.Context, server string) error {
+	b, err := p.journal.Bounds(ctx)
+	if err != nil || b.Leader != server {
+		return err
+	}
+	p.quieten(ctx)
+	return p.journal.StepDown(ctx)
 }
 
 // quieten has all nodes append nothing until another leads the log, if they can be

@@ -253,6 +253,36 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// What a consumer is late with is fetched when somebody knows that it is there.
+func TestHurry(t *testing.T) {
+	for name, hurried := range map[string]bool{"hurried": true, "left alone": false} {
+		t.Run(name, func(t *testing.T) {
+			j := made(t, config(connect(t)))
+			fill(t, j, 20, 10)
+			silent, err := j.cfg.Conn.SubscribeSync("silence")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if hurried {
+				j.Hurry()
+			}
+			list, err := followed(t, 10, func(ctx context.Context, take func([]Message) error) error {
+				f := &tail{Journal: j, next: 11, take: take}
+				defer f.close()
+				return f.drain(ctx, &consumer{tail: f, sub: silent, last: 10}) // until it is given up
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if hurried {
+				inOrder(t, list, 11, 20)
+			} else if len(list) > 0 {
+				t.Errorf("%d messages came from nowhere", len(list))
+			}
+		})
+	}
+}
+
 func TestTrimmedLogIsNoticed(t *testing.T) {
 	j := made(t, config(connect(t)))
 	fill(t, j, 200, 20_000) // which holds about 50
