@@ -39,8 +39,12 @@ const (
 	// maxSearches bounds those that look for a session on other nodes, which anybody can
 	// make do so; more are refused with ErrBusy.
 	maxSearches = 4096
-	// searchesAtOnce is how many one question is for.
+	// searchesAtOnce is how many one question is for at most, and searchBytes how long
+	// their names are, as JSON.
 	searchesAtOnce = 256
+	searchBytes    = engine.MaxQuestion - 1024
+	// MaxSessionName is the longest name of a session in bytes.
+	MaxSessionName = 256
 )
 
 // Relay has r take part; once, before the first session.
@@ -71,10 +75,10 @@ func (h *Hub) UID() string { return h.cfg.Node.UID }
 func (h *Hub) Alive(node string) bool { return slices.Contains(h.engine.Alive(), node) }
 
 // Locate finds the node that a session of that name is at, which is not this one.
-// Errors: ErrUnknownSession; ErrBusy when a node that is alive does not answer, or too
+// Errors: ErrUnknownSession (also of a name that is too long); ErrBusy when a node that is alive does not answer, or too
 // many are looked for.
 func (h *Hub) Locate(ctx context.Context, name string) (node string, err error) {
-	if h.Alone() {
+	if h.Alone() || len(name) > MaxSessionName {
 		return "", ErrUnknownSession
 	}
 	return engine.Await(ctx, func(done func(string, error)) { h.search(&search{name, done}) })
@@ -104,7 +108,13 @@ func (h *Hub) search(s *search) {
 func (h *Hub) askWhere() {
 	r := &h.relays
 	r.mu.Lock()
-	n := min(len(r.waiting), searchesAtOnce)
+	n, size := 0, 0
+	for n < min(len(r.waiting), searchesAtOnce) {
+		if size += jsonRoom(r.waiting[n].name); size > searchBytes {
+			break
+		}
+		n++
+	}
 	if n == 0 {
 		r.asking, r.waiting = false, nil
 		r.mu.Unlock()
@@ -124,6 +134,10 @@ func (h *Hub) askWhere() {
 	}
 	h.engine.Ask(data, func(answers []engine.Answer, err error) { h.found(list, answers, err) })
 }
+
+// jsonRoom is how much a text takes in a list of JSON at most: what has to be escaped
+// takes six characters.
+func jsonRoom(s string) int { return 6*len(s) + len(`"",`) }
 
 // found tells who has looked. Of several nodes that have a session of one name, which
 // only a client can bring about, the same is always meant.

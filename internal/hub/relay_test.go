@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,7 @@ func TestLocate(t *testing.T) {
 		})
 		const searches = 600
 		results := make(chan error, searches)
-		name := func(i int) string { return fmt.Sprintf("%0100d", i) }
+		name := func(i int) string { return fmt.Sprintf("%030d", i) }
 		for i := range searches {
 			go func() {
 				node, err := h.Locate(t.Context(), name(i))
@@ -87,6 +88,25 @@ func TestLocate(t *testing.T) {
 		(<-p.asked)(ErrBusy)
 		if err := <-results; !errors.Is(err, ErrBusy) {
 			t.Errorf("%v", err)
+		}
+		// Names that take a lot of room share fewer questions, and nobody else's.
+		for range searchesAtOnce {
+			go func() {
+				_, err := h.Locate(t.Context(), strings.Repeat("\x01", MaxSessionName))
+				results <- err
+			}()
+		}
+		for done := 0; done < searchesAtOnce; done++ {
+			synctest.Wait()
+			if len(p.asked) > 0 {
+				(<-p.asked)(nil)
+			}
+			if err := <-results; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := h.Locate(t.Context(), strings.Repeat("x", MaxSessionName+1)); !errors.Is(err, ErrUnknownSession) {
+			t.Errorf("a name that is too long: %v", err)
 		}
 		// Nobody makes a node remember more than this.
 		for range maxSearches + 2 {

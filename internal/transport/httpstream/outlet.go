@@ -57,7 +57,7 @@ func (x *XHR) openOutlet(m *relayMessage) {
 
 func (x *XHR) refuseOutlet(m *relayMessage) {
 	err := x.tell(m.from, relayMessage{
-		kind: relayLast, relay: m.relay, status: http.StatusNotFound, bytes: errorBody(codeBadRequest, "there is no such session"),
+		kind: relayLast, relay: m.relay, status: noSession.status, bytes: noSession.body(),
 	})
 	if err != nil {
 		x.cfg.Log.Debug("another node was not told", "node", m.from, "error", err)

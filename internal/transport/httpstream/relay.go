@@ -108,19 +108,16 @@ func (x *XHR) takeSaid(m *relayMessage) {
 }
 
 // carry brings what a request says to a session of another node.
-func (x *XHR) carry(r *http.Request, id string, body []byte) *refusal {
-	node, err := x.cfg.Hub.Locate(r.Context(), id)
-	if err == nil {
-		err = x.tell(node, relayMessage{kind: relaySaid, session: id, bytes: body})
-	}
+func (x *XHR) carry(r *http.Request, node, id string, body []byte) *refusal {
+	err := x.tell(node, relayMessage{kind: relaySaid, session: id, bytes: body})
 	switch {
 	case err == nil:
 		return nil
 	case isNowhere(err):
-		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+		return noSession
 	default:
 		x.cfg.Log.Debug("not carried to another node", "remote", r.RemoteAddr, "error", err)
-		return &refusal{http.StatusServiceUnavailable, codeTooMany, "not taken; try again"}
+		return notTaken
 	}
 }
 
@@ -138,5 +135,6 @@ func (x *XHR) elsewhere(r *http.Request, id string) (node string, denial *transp
 	if err == nil || isNowhere(err) {
 		return node, nil
 	}
+	x.cfg.Log.Debug("a session was not looked for at other nodes", "remote", r.RemoteAddr, "error", err)
 	return "", &transport.Denial{Status: http.StatusServiceUnavailable, Err: err}
 }

@@ -530,6 +530,10 @@ func TestRelayedNodeStops(t *testing.T) {
 			c.Error(err)
 		}
 		c.nodes[0].ended()
+		c.open("xhr")
+		if status, body := c.poll(1)(); status != http.StatusOK || body != "" {
+			c.Errorf("a poll at a node that has stopped: %d %q", status, body)
+		}
 	})
 }
 

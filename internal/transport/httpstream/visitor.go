@@ -2,6 +2,8 @@ package httpstream
 
 import (
 	"crypto/rand"
+	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"time"
@@ -14,7 +16,12 @@ import (
 func (x *XHR) visit(w http.ResponseWriter, r *http.Request, v *visitor, origin string) *transport.Denial {
 	at, _ := netip.ParseAddrPort(r.RemoteAddr) // for the log; a Unix socket has none
 	place, err := x.cfg.Hub.EnterGuest(at.Addr())
-	if err != nil {
+	switch {
+	case errors.Is(err, hub.ErrShutdown) && v.polls: // its client asks again, of another node, and keeps its session
+		x.gate.Done()
+		maps.Copy(w.Header(), header(xhrType, origin))
+		return nil
+	case err != nil:
 		return &transport.Denial{Status: http.StatusServiceUnavailable, Err: err}
 	}
 	v.xhr, v.relay, v.place = x, rand.Text(), place

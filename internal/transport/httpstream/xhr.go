@@ -67,6 +67,9 @@ const (
 	maxXHRHeld = 1 << 20
 )
 
+// xhrType is the media type of responses.
+const xhrType = "application/javascript; charset=UTF-8"
+
 // NewXHR makes an XHR and registers its encodings with the hub, which can have one.
 func NewXHR(cfg XHRConfig) (*XHR, error) {
 	if cfg.Hub == nil || cfg.Engine == nil || cfg.Protocol == nil || cfg.Hello == nil {
@@ -102,10 +105,11 @@ func (x *XHR) Send() http.Handler { return http.HandlerFunc(x.send) }
 // another's.
 func (x *XHR) sessionOf(r *http.Request, app string) string {
 	server, session := r.PathValue("server"), r.PathValue("session")
-	if server == "" || session == "" || len(server)+len(session) > maxXHRSession {
+	name := app + "/" + r.PathValue("key") + "/" + server + "/" + session
+	if server == "" || session == "" || len(server)+len(session) > maxXHRSession || len(name) > hub.MaxSessionName {
 		return ""
 	}
-	return app + "/" + r.PathValue("key") + "/" + server + "/" + session
+	return name
 }
 
 func (x *XHR) receive(enc *hub.Encoding) http.Handler {
@@ -220,7 +224,6 @@ func (x *XHR) remove(c *carrier) {
 // connection can be taken from net/http, otherwise here. begin is given what has to be
 // sent first. The request has then passed the gate, unless open fails.
 func (x *XHR) open(w http.ResponseWriter, r *http.Request, shard *hub.Shard, polls bool, origin string, begin func(opening) transport.Opener) error {
-	const contentType = "application/javascript; charset=UTF-8"
 	pass := func(o opening) transport.Opener {
 		open := begin(o)
 		return func(s transport.Stream) transport.Receiver {
@@ -239,13 +242,13 @@ func (x *XHR) open(w http.ResponseWriter, r *http.Request, shard *hub.Shard, pol
 				return errors.Join(err, nc.Close())
 			}
 			// The end of the connection ends the body (RFC 9112, 6.3).
-			return x.cfg.Engine.Adopt(shard, nc, early, pass(&wire{contentType: contentType, origin: origin}))
+			return x.cfg.Engine.Adopt(shard, nc, early, pass(&wire{contentType: xhrType, origin: origin}))
 		}
 		if !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 	}
-	s := newWriter(w, r, shard, header(contentType, origin), header(jsonType, origin))
+	s := newWriter(w, r, shard, header(xhrType, origin), header(jsonType, origin))
 	s.run(pass(s))
 	return nil
 }
@@ -267,13 +270,19 @@ func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// take hands the session what the request says, or carries it to the node that has
-// the session.
+// take hands the session what the request says, at the node that it is at.
 func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
 	id := x.sessionOf(r, x.cfg.App(r))
+	if id == "" {
+		return noSession
+	}
+	node, denial := x.elsewhere(r, id) // before the body is read, which is then held
 	c := x.find(id)
-	if id == "" || c == nil && x.cfg.Hub.Alone() {
-		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+	switch {
+	case denial != nil:
+		return notTaken
+	case c == nil && node == "":
+		return noSession
 	}
 	body, fault := readBody(w, r, x.cfg.MaxBody, x.cfg.BodyTimeout)
 	if fault != nil {
@@ -286,8 +295,13 @@ func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
 		return &refusal{http.StatusBadRequest, codeBadRequest, "the body must be a JSON array of texts"}
 	}
 	if c == nil {
-		return x.carry(r, id, body)
+		return x.carry(r, node, id, body)
 	}
 	c.shard.Post(func() { c.hear(said) })
 	return nil
 }
+
+var (
+	noSession = &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+	notTaken  = &refusal{http.StatusServiceUnavailable, codeTooMany, "not taken; try again"}
+)

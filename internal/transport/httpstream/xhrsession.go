@@ -60,7 +60,7 @@ func (a *answer) open(s transport.Stream) transport.Receiver {
 	a.stream, a.whole = s, true
 	switch {
 	case c.gone: // meanwhile; the client learns it from the next session's o
-		s.Finish(a.opening.refuse(404, errorBody(codeBadRequest, "there is no such session")), transport.Close)
+		s.Finish(a.opening.refuse(noSession.status, noSession.body()), transport.Close)
 		return a
 	case c.now != nil:
 		old := c.now
