@@ -91,7 +91,7 @@ func (h *Hub) search(s *search) {
 	r.mu.Lock()
 	if len(r.waiting) >= maxSearches {
 		r.mu.Unlock()
-		h.count.emulationFull.Inc()
+		h.count.searchFull.Inc()
 		s.done("", ErrBusy)
 		return
 	}

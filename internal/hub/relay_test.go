@@ -116,8 +116,8 @@ func TestLocate(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if err := <-results; !errors.Is(err, ErrBusy) {
-			t.Errorf("%v", err)
+		if err := <-results; !errors.Is(err, ErrBusy) || h.count.searchFull.Value() != 1 {
+			t.Errorf("%v, %d are counted", err, h.count.searchFull.Value())
 		}
 		for range maxSearches + 1 {
 			synctest.Wait()
