@@ -96,7 +96,7 @@ func TestLocate(t *testing.T) {
 				results <- err
 			}()
 		}
-		for done := 0; done < searchesAtOnce; done++ {
+		for range searchesAtOnce {
 			synctest.Wait()
 			if len(p.asked) > 0 {
 				(<-p.asked)(nil)

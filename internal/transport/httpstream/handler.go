@@ -228,7 +228,7 @@ func (f *refusal) write(w http.ResponseWriter, origin string) {
 	}
 	tellWhen(w.Header(), f.status)
 	w.WriteHeader(f.status)
-	_, _ = w.Write(f.body()) // a reader that has left is not our error
+	_, _ = w.Write(errorBody(f.code, f.message)) // a reader that has left is not our error
 }
 
 func (f *refusal) body() []byte { return errorBody(f.code, f.message) }
