@@ -174,8 +174,8 @@ type Control struct {
 	Code    uint32
 	Reason  string
 	Options SubscribeOptions
-	Node    string // ControlReceive: the only node it is for, another than this
-	Data    []byte // ControlReceive: what the client said
+	Node    string // ControlReceive, ControlRelay: the only node it is for, another than this
+	Data    []byte // ControlReceive: what the client said; ControlRelay: what its hub is sent
 }
 
 // ControlOp says what a Control does.
@@ -187,6 +187,7 @@ const (
 	ControlUnsubscribe
 	ControlDisconnect
 	ControlReceive // Client names an emulated session by its secret
+	ControlRelay   // Data is for the hub of Node, whose own it is from then on
 )
 
 // SubscribeOptions are what a backend says of a subscription it makes for a user.
@@ -199,7 +200,8 @@ type SubscribeOptions struct {
 }
 
 // Controller carries a Control to every node's Follower, its own included, or to
-// the one that Node names, at most once. It fails with ErrUnknownNode.
+// the one that Node names, at most once; what one node is sent by another arrives in
+// order. It fails with ErrUnknownNode. done is called before Control returns.
 type Controller interface {
 	Control(c Control, done func(error))
 }

@@ -263,7 +263,7 @@ var globEscaper = strings.NewReplacer("/", "\x00", "[", `\[`, "]", `\]`, `\`, `\
 func (h *Hub) Info() Info {
 	info := Info{
 		UID: h.cfg.Node.UID, Name: h.cfg.Node.Name, Version: h.cfg.Node.Version,
-		Clients: int(h.open.Load()), Users: h.users.users(), Uptime: time.Since(h.started),
+		Clients: int(h.open.Load() - h.guests.Load()), Users: h.users.users(), Uptime: time.Since(h.started),
 		Published: h.count.accepted(), Delivered: h.count.Deliveries.Value(),
 	}
 	info.Channels, info.Subs = h.topics.totals()

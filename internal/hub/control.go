@@ -9,11 +9,13 @@ import (
 // Control implements engine.Follower: what a backend, on any node, wants done to
 // the sessions of a user.
 func (h *Hub) Control(c engine.Control) {
-	if c.Op == engine.ControlReceive {
-		if take := h.relay(c.Client); take != nil {
-			take(c.Data)
-			return
+	switch c.Op {
+	case engine.ControlRelay:
+		if r := h.relayed(); r != nil {
+			r.Take(c.Data)
 		}
+		return
+	case engine.ControlReceive:
 		h.emulate(c.Client, c.Data, func(struct{}, error) {}) // who asked is on another node
 		return
 	}

@@ -17,6 +17,7 @@ type counters struct {
 	token, permission, subscriptions  *metrics.Counter
 	members                           *metrics.Counter
 	shutdown, size, emulationFull     *metrics.Counter
+	searchFull                        *metrics.Counter
 	hook                              *metrics.Counter
 }
 
@@ -43,6 +44,7 @@ func newCounters(m *metrics.Metrics) counters {
 		hook:              m.Refused.Of(metrics.RefuseHook),
 		size:              m.Refused.Of(metrics.RefusePublicationSize),
 		emulationFull:     m.Drops.Of(metrics.DropEmulationFull),
+		searchFull:        m.Drops.Of(metrics.DropSearchFull),
 	}
 }
 

@@ -72,6 +72,11 @@ func (sh *Shard) release(left *atomic.Int64) {
 			left.Add(-1)
 		}
 	}
+	for g := range sh.guests {
+		if left.Load() > 0 && sh.dismiss(g) {
+			left.Add(-1)
+		}
+	}
 }
 
 // RefuseNew refuses new connections from now on; a Drain begins with it.

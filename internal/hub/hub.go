@@ -150,6 +150,7 @@ type Hub struct {
 
 	next     atomic.Uint32 // for Any
 	open     atomic.Int64  // connections, those under way included
+	guests   atomic.Int64  // of them, those that will not be sessions
 	leaving  atomic.Bool   // no new connections
 	draining atomic.Bool   // nor anything else
 
@@ -233,12 +234,12 @@ func (h *Hub) NewEncoding(p Protocol, f Framing, via metrics.Via) *Encoding {
 }
 
 // pick names the shard for a new connection and counts it in, until release. The
-// peer is named if the node is full. Errors: ErrShutdown, ErrLimitExceeded
-// (connections).
-func (h *Hub) pick(peer netip.Addr) (*Shard, error) {
+// peer is named if the node is full. Errors: ErrShutdown (if the node leaves),
+// ErrLimitExceeded (connections).
+func (h *Hub) pick(peer netip.Addr, leaves bool) (*Shard, error) {
 	open := h.open.Add(1)
 	switch {
-	case h.leaving.Load() || h.draining.Load():
+	case leaves:
 		h.release()
 		h.count.shutdown.Inc()
 		return nil, ErrShutdown
@@ -271,6 +272,9 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		sh.Post(func() {
 			for _, s := range slices.Clone(sh.sessions) {
 				s.Disconnect(DisconnectShutdown)
+			}
+			for g := range sh.guests {
+				sh.dismiss(g)
 			}
 		})
 	}

@@ -18,7 +18,8 @@ type question struct {
 	Kind  questionKind `json:"kind"`
 	App   string       `json:"app,omitempty"`
 	Query ChannelQuery `json:"query,omitzero"`
-	Name  string       `json:"name,omitempty"` // of a channel, or a session
+	Name  string       `json:"name,omitempty"`  // of a channel
+	Names []string     `json:"names,omitempty"` // of sessions
 }
 
 type questionKind string
@@ -30,7 +31,7 @@ const (
 	askInfo        questionKind = "info"        // Info
 	askUse         questionKind = "use"         // []AppUse
 	askSubscribers questionKind = "subscribers" // int
-	askSession     questionKind = "session"     // string: the node's id; "": it is not here
+	askSessions    questionKind = "sessions"    // []string: of Names those that are here
 )
 
 // Answer implements engine.Respondent.
@@ -50,8 +51,8 @@ func (h *Hub) Answer(data []byte) []byte {
 		what = h.Use()
 	case askSubscribers:
 		what = h.Subscribers(channel.ID{App: q.App, Name: q.Name})
-	case askSession:
-		what = h.whereIs(q.Name)
+	case askSessions:
+		what = h.sessionsHere(q.Names)
 	default: // of a later version
 		return nil
 	}

@@ -15,6 +15,7 @@ type Place struct {
 
 	tenant *tenant
 	peer   netip.Addr // counted; the zero value: not
+	guest  bool
 }
 
 // Crowded is the ErrTooManyRequests of a peer that connects too often or has too
@@ -41,7 +42,7 @@ func (h *Hub) Enter(app string, peer netip.Addr) (Place, error) {
 	}
 	l := h.limits
 	if !peer.IsValid() || l.connects == nil && l.peers == nil {
-		sh, err := h.pick(peer)
+		sh, err := h.pick(peer, h.leaving.Load() || h.draining.Load())
 		return Place{Shard: sh, tenant: t}, err
 	}
 	host, now := limit.Host(peer).Addr(), h.passed(time.Now())
@@ -53,7 +54,7 @@ func (h *Hub) Enter(app string, peer netip.Addr) (Place, error) {
 		l.reports[metrics.ConnectionsPerIP].Refused(now, host.String())
 		return Place{}, &Crowded{}
 	}
-	sh, err := h.pick(peer)
+	sh, err := h.pick(peer, h.leaving.Load() || h.draining.Load())
 	if err != nil {
 		l.peers.Leave(host)
 		return Place{}, err
@@ -68,6 +69,9 @@ func (h *Hub) Enter(app string, peer netip.Addr) (Place, error) {
 func (p Place) Release() {
 	if p.peer.IsValid() {
 		p.hub.limits.peers.Leave(p.peer)
+	}
+	if p.guest {
+		p.hub.guests.Add(-1)
 	}
 	p.hub.release()
 }

@@ -2,81 +2,180 @@ package hub
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
 )
 
-// This file brings what a client says in a request to one node to its session on
-// another, where the client has named the session itself and knows of no node.
+// This file lets the transports of nodes speak to each other, where a client has named
+// its session itself and knows of no node: its requests reach any.
 
-// relays take what such clients say, by the name of the session.
+// Relayed is what other nodes reach of a transport.
+type Relayed interface {
+	// Has reports whether a session of that name is here. It must not block.
+	Has(name string) bool
+	// Take is given what a node has sent, in the order in which it did, and owns data
+	// from then on. It must not block.
+	Take(data []byte)
+}
+
+// relays is what finds sessions on other nodes.
 type relays struct {
-	carrying atomic.Int32 // requests under way to other nodes
-
-	mu sync.Mutex
-	m  map[string]func(data []byte)
+	mu      sync.Mutex
+	here    Relayed // nil: no transport takes part
+	asking  bool    // a question is under way
+	waiting []*search
 }
 
-// maxCarrying bounds the requests that look for a session on other nodes, which anybody
-// can make; more are refused with ErrBusy.
-const maxCarrying = 64
+// search is somebody who looks for a session.
+type search struct {
+	name string
+	done func(node string, err error)
+}
 
-// Relay has take called with what requests to other nodes say to a session, until
-// Unrelay. take must not block, and not keep data.
-func (h *Hub) Relay(name string, take func(data []byte)) {
+const (
+	// maxSearches bounds those that look for a session on other nodes, which anybody can
+	// make do so; more are refused with ErrBusy.
+	maxSearches = 4096
+	// searchesAtOnce is how many one question is for at most, and searchBytes how long
+	// their names are, as JSON.
+	searchesAtOnce = 256
+	searchBytes    = engine.MaxQuestion - 1024
+	// MaxSessionName is the longest name of a session in bytes.
+	MaxSessionName = 256
+)
+
+// Relay has r take part; once, before the first session.
+func (h *Hub) Relay(r Relayed) {
 	h.relays.mu.Lock()
 	defer h.relays.mu.Unlock()
-	if h.relays.m == nil {
-		h.relays.m = make(map[string]func([]byte))
-	}
-	h.relays.m[name] = take
+	h.relays.here = r
 }
 
-// Unrelay ends it.
-func (h *Hub) Unrelay(name string) {
+func (h *Hub) relayed() Relayed {
 	h.relays.mu.Lock()
 	defer h.relays.mu.Unlock()
-	delete(h.relays.m, name)
+	return h.relays.here
 }
 
-func (h *Hub) relay(name string) func(data []byte) {
-	h.relays.mu.Lock()
-	defer h.relays.mu.Unlock()
-	return h.relays.m[name]
+// Send sends data to what takes part on another node, at most once, in order, and does
+// not wait for it. Errors: engine.ErrUnknownNode, ErrBusy, engine.ErrClosed, or an
+// internal one when data is too long for one message.
+func (h *Hub) Send(node string, data []byte) (err error) {
+	h.engine.Control(engine.Control{Op: engine.ControlRelay, Node: node, Data: data}, func(failed error) { err = failed })
+	return err
 }
 
-// Carry brings data to the session of that name on another node, and returns when
-// that node has been sent it. Errors: ErrUnknownSession, ErrBusy.
-func (h *Hub) Carry(ctx context.Context, name string, data []byte) error {
-	if h.relays.carrying.Add(1) > maxCarrying {
-		h.relays.carrying.Add(-1)
-		h.count.emulationFull.Inc()
-		return ErrBusy
+// UID is the id of this node.
+func (h *Hub) UID() string { return h.cfg.Node.UID }
+
+// Alive reports whether another node is alive.
+func (h *Hub) Alive(node string) bool { return slices.Contains(h.engine.Alive(), node) }
+
+// Locate finds the node that a session of that name is at, which is not this one.
+// Errors: ErrUnknownSession (also of a name that is too long); ErrBusy when a node that is alive does not answer, or too
+// many are looked for.
+func (h *Hub) Locate(ctx context.Context, name string) (node string, err error) {
+	if h.Alone() || len(name) > MaxSessionName {
+		return "", ErrUnknownSession
 	}
-	defer h.relays.carrying.Add(-1)
-	nodes, err := gather[string](ctx, h, &question{Kind: askSession, Name: name})
-	if err != nil {
-		return err
+	return engine.Await(ctx, func(done func(string, error)) { h.search(&search{name, done}) })
+}
+
+// search asks at once, or together with others once the question that is under way is
+// answered: however many are looked for, nodes are asked one question at a time.
+func (h *Hub) search(s *search) {
+	r := &h.relays
+	r.mu.Lock()
+	if len(r.waiting) >= maxSearches {
+		r.mu.Unlock()
+		h.count.searchFull.Inc()
+		s.done("", ErrBusy)
+		return
 	}
-	for _, node := range nodes {
-		if node == "" {
-			continue
+	r.waiting = append(r.waiting, s)
+	idle := !r.asking
+	r.asking = true
+	r.mu.Unlock()
+	if idle {
+		h.askWhere()
+	}
+}
+
+// askWhere asks for those that wait, and then for those that have come meanwhile.
+func (h *Hub) askWhere() {
+	r := &h.relays
+	r.mu.Lock()
+	n, size := 0, 0
+	for n < min(len(r.waiting), searchesAtOnce) {
+		if size += jsonRoom(r.waiting[n].name); size > searchBytes {
+			break
 		}
-		_, err := engine.Await(ctx, func(done func(struct{}, error)) {
-			h.engine.Control(engine.Control{Op: engine.ControlReceive, Node: node, Client: name, Data: data},
-				func(err error) { done(struct{}{}, err) })
-		})
-		return err
+		n++
 	}
-	return ErrUnknownSession
+	if n == 0 {
+		r.asking, r.waiting = false, nil
+		r.mu.Unlock()
+		return
+	}
+	list := slices.Clone(r.waiting[:n])
+	r.waiting = append(r.waiting[:0], r.waiting[n:]...)
+	r.mu.Unlock()
+	q := question{Kind: askSessions}
+	for _, s := range list {
+		q.Names = append(q.Names, s.name)
+	}
+	data, err := json.Marshal(&q)
+	if err != nil {
+		h.found(list, nil, err)
+		return
+	}
+	h.engine.Ask(data, func(answers []engine.Answer, err error) { h.found(list, answers, err) })
 }
 
-// whereIs is this node's id where the session is here; "": it is not.
-func (h *Hub) whereIs(name string) string {
-	if h.relay(name) == nil {
-		return ""
+// jsonRoom is how much a text takes in a list of JSON at most: what has to be escaped
+// takes six characters.
+func jsonRoom(s string) int { return 6*len(s) + len(`"",`) }
+
+// found tells who has looked. Of several nodes that have a session of one name, which
+// only a client can bring about, the same is always meant.
+func (h *Hub) found(list []*search, answers []engine.Answer, err error) {
+	where := make(map[string]string)
+	for _, a := range answers {
+		var names []string
+		if failed := json.Unmarshal(a.Data, &names); failed != nil && err == nil {
+			err = failed
+		}
+		for _, name := range names {
+			if node, known := where[name]; !known || a.Node < node {
+				where[name] = a.Node
+			}
+		}
 	}
-	return h.cfg.Node.UID
+	for _, s := range list {
+		switch node := where[s.name]; {
+		case err != nil:
+			s.done("", err)
+		case node == "":
+			s.done("", ErrUnknownSession)
+		default:
+			s.done(node, nil)
+		}
+	}
+	h.askWhere()
+}
+
+// sessionsHere are those of names that are here.
+func (h *Hub) sessionsHere(names []string) []string {
+	found := []string{}
+	if r := h.relayed(); r != nil {
+		for _, name := range names {
+			if r.Has(name) {
+				found = append(found, name)
+			}
+		}
+	}
+	return found
 }

@@ -33,6 +33,7 @@ type Shard struct {
 	spender   *Session                     // the one looked up last; nil: none
 	spent     *spending                    // of it
 	peers     map[*Session]netip.Addr      // whose connections are counted
+	guests    map[Guest]bool               // and whether they were dismissed
 	dirty     []*Session                   // sessions with something to write when the turn ends
 	active    []*topic                     // topics with a fan-out under way
 	fresh     bool                         // one of them has not had a slice yet

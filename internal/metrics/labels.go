@@ -107,13 +107,14 @@ const (
 	DropWebhookQueue     DropReason = "webhook_queue"      // events for webhooks beyond those that are kept, or that could not be
 	DropWebhookExpired   DropReason = "webhook_expired"    // events whose webhooks failed for webhook.retry_for
 	DropEmulationFull    DropReason = "emulation_full"     // requests of /emulation beyond those that wait for one session
+	DropSearchFull       DropReason = "search_full"        // XHR requests whose session is looked for on other nodes, beyond those that wait for that
 	DropNodeQueueFull    DropReason = "node_queue_full"    // publications and orders for other nodes that found the line full
 )
 
 func allDropReasons() []DropReason {
 	return []DropReason{
 		DropOutboxFull, DropOldest, DropConflated, DropPublishWait, DropPublishQueueFull, DropReaderQueueFull, DropHandshakeLimit,
-		DropEmulationFull, DropWebhookQueue, DropWebhookExpired, DropNodeQueueFull,
+		DropEmulationFull, DropSearchFull, DropWebhookQueue, DropWebhookExpired, DropNodeQueueFull,
 	}
 }
 

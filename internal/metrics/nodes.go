@@ -14,6 +14,9 @@ type Nodes struct {
 	NodeStreams   *Gauge
 	NodeQueue     *Gauge // bytes
 	NodeInbound   *Gauge // messages
+	NodeRelays    *Gauge // responses
+
+	NodeRelaysBroken *Counter
 }
 
 // NodeLoss says where a message between nodes was lost.
@@ -48,4 +51,6 @@ func (m *Metrics) newNodes(f *families) {
 	m.NodeStreams = f.gauge("node_streams", "Streams of other nodes, of 256, that are listened to.")
 	m.NodeQueue = f.gauge("node_queue_bytes", "Bytes that wait to be sent to other nodes.")
 	m.NodeInbound = f.gauge("node_inbound_messages", "Messages of other nodes that wait to be looked at.")
+	m.NodeRelays = f.gauge("node_relayed_responses", "Responses to XHR requests here whose sessions are at other nodes.")
+	m.NodeRelaysBroken = f.counter("node_relays_broken_total", "Such responses that were broken off, since the other node or a message of it was missing; counted at both nodes.")
 }

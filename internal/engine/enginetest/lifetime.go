@@ -44,6 +44,38 @@ func control(s *stage) {
 			t.Errorf("told %+v", r.control)
 		}
 	}
+	sent(s, len(want))
+}
+
+// sent: what one node sends another arrives there alone, in order, and done is called
+// before Control returns.
+func sent(s *stage, before int) {
+	const messages = 100
+	t := s.t
+	for i := range messages {
+		for _, node := range s.writer().Alive() {
+			called, c := false, engine.Control{Op: engine.ControlRelay, Node: node, Data: []byte(fmt.Sprint(i))}
+			s.writer().Control(c, func(err error) {
+				if called = true; err != nil {
+					t.Errorf("message %d: %v", i, err)
+				}
+			})
+			if !called {
+				t.Fatal("done is called late")
+			}
+		}
+	}
+	for _, r := range s.recorders[1:] {
+		r.until(t, "every message has come", func() bool { return len(r.control) >= before+messages })
+		for i, c := range r.control[before:] {
+			if string(c.Data) != fmt.Sprint(i) || c.Op != engine.ControlRelay {
+				t.Errorf("message %d is %+v", i, c)
+			}
+		}
+	}
+	if n := len(s.writerSeen().control); n != before {
+		t.Errorf("the sender is told %d times", n)
+	}
 }
 
 // closed: afterwards every question is answered, once, with ErrClosed.

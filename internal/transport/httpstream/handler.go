@@ -231,6 +231,8 @@ func (f *refusal) write(w http.ResponseWriter, origin string) {
 	_, _ = w.Write(errorBody(f.code, f.message)) // a reader that has left is not our error
 }
 
+func (f *refusal) body() []byte { return errorBody(f.code, f.message) }
+
 // deny asks for another try.
 func (h *Handler) deny(w http.ResponseWriter, r *http.Request, origin string, denial *transport.Denial) {
 	d := hub.Disconnect{Code: codeTooMany, Reason: denial.Err.Error()}

@@ -103,11 +103,12 @@ func (s *writer) write() error {
 		if aborted {
 			return nil
 		}
-		if !begun && status != 0 {
+		first := !begun && status != 0
+		if first {
 			begun = true
 			s.begin(status, last, len(p))
 		}
-		if err := s.send(p, last); err != nil {
+		if err := s.send(p, first, last); err != nil {
 			return errors.Join(errLeft, err)
 		}
 		spare = p
@@ -139,8 +140,9 @@ func (s *writer) begin(status int, last bool, size int) {
 	s.w.WriteHeader(status)
 }
 
-func (s *writer) send(p []byte, last bool) error {
-	if len(p) == 0 {
+// send sends p, after the head if it is the first of a response.
+func (s *writer) send(p []byte, first, last bool) error {
+	if len(p) == 0 && !first {
 		return nil
 	}
 	s.deadline(time.Now().Add(writeTimeout))

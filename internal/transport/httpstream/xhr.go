@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
@@ -28,6 +27,9 @@ import (
 // an empty one says that it is there. The client leaves a stream after 262,144
 // characters and asks for another one. No more than that is written to one, so
 // that nothing is lost between two; this is why it is all ASCII.
+//
+// A session is at the node that its first request has reached. Others may reach any,
+// see relaywire.go.
 type XHR struct {
 	cfg       Config
 	streaming *hub.Encoding
@@ -36,9 +38,13 @@ type XHR struct {
 	gate                            *transport.Gate
 	refusedOrigin, refusedHandshake *metrics.Counter
 
+	relays relays
+
 	mu       sync.Mutex
 	sessions map[string]*carrier
 }
+
+var _ hub.Relayed = (*XHR)(nil)
 
 // XHRConfig is what an XHR is made of. Hub, Engine and Protocol of Config and
 // Protocol are required; Hello tells the protocol of the request that opens a
@@ -61,21 +67,27 @@ const (
 	maxXHRHeld = 1 << 20
 )
 
-// NewXHR makes an XHR and registers its encodings with the hub.
+// xhrType is the media type of responses.
+const xhrType = "application/javascript; charset=UTF-8"
+
+// NewXHR makes an XHR and registers its encodings with the hub, which can have one.
 func NewXHR(cfg XHRConfig) (*XHR, error) {
 	if cfg.Hub == nil || cfg.Engine == nil || cfg.Protocol == nil || cfg.Hello == nil {
 		return nil, errors.New("httpstream: Hub, Engine, Protocol and Hello are required")
 	}
 	cfg.setDefaults()
-	return &XHR{
+	x := &XHR{
 		cfg:              cfg.Config,
 		streaming:        cfg.Hub.NewEncoding(cfg.Protocol, xhrFraming{}, cfg.Streaming),
 		polling:          cfg.Hub.NewEncoding(cfg.Protocol, xhrFraming{}, cfg.Polling),
 		refusedOrigin:    cfg.Metrics.Refused.Of(metrics.RefuseOrigin),
 		refusedHandshake: cfg.Metrics.Refused.Of(metrics.RefuseHandshake),
 		gate:             transport.NewGate(cfg.Hub, cfg.MaxHandshakes, cfg.Metrics, cfg.Log),
+		relays:           newRelays(cfg.Metrics),
 		sessions:         make(map[string]*carrier),
-	}, nil
+	}
+	cfg.Hub.Relay(x)
+	return x, nil
 }
 
 // Streaming answers with a stream; the request's path has the values key, server
@@ -88,13 +100,16 @@ func (x *XHR) Polling() http.Handler { return x.receive(x.polling) }
 // Send takes what a client says.
 func (x *XHR) Send() http.Handler { return http.HandlerFunc(x.send) }
 
-// sessionOf is what the client calls its session; "": it cannot be called so.
-func sessionOf(r *http.Request) string {
+// sessionOf names the session of a request of an App; "": there can be no such session.
+// It begins with the App, so that no key, also one that changes hands, leads to
+// another's.
+func (x *XHR) sessionOf(r *http.Request, app string) string {
 	server, session := r.PathValue("server"), r.PathValue("session")
-	if server == "" || session == "" || len(server)+len(session) > maxXHRSession {
+	name := app + "/" + r.PathValue("key") + "/" + server + "/" + session
+	if server == "" || session == "" || len(server)+len(session) > maxXHRSession || len(name) > hub.MaxSessionName {
 		return ""
 	}
-	return r.PathValue("key") + "/" + server + "/" + session
+	return name
 }
 
 func (x *XHR) receive(enc *hub.Encoding) http.Handler {
@@ -103,7 +118,8 @@ func (x *XHR) receive(enc *hub.Encoding) http.Handler {
 		if !ok {
 			return
 		}
-		id := sessionOf(r)
+		app := x.cfg.App(r)
+		id := x.sessionOf(r, app)
 		if id == "" {
 			x.refusedHandshake.Inc()
 			(&refusal{http.StatusNotFound, codeBadRequest, "there can be no such session"}).write(w, origin)
@@ -113,20 +129,42 @@ func (x *XHR) receive(enc *hub.Encoding) http.Handler {
 			deny(w, origin, denial)
 			return
 		}
-		c, fresh, denial := x.session(id, enc, r)
-		if denial != nil {
+		if denial := x.respond(w, r, id, app, origin, enc); denial != nil {
 			x.gate.Done()
 			deny(w, origin, denial)
-			return
-		}
-		if err := x.open(w, r, c, origin); err != nil {
-			x.gate.Done()
-			if fresh {
-				c.shard.Post(c.abandon)
-			}
-			x.cfg.Log.Debug("stream failed", "remote", r.RemoteAddr, "error", err)
 		}
 	})
+}
+
+// respond answers a request, wherever its session is.
+func (x *XHR) respond(w http.ResponseWriter, r *http.Request, id, app, origin string, enc *hub.Encoding) *transport.Denial {
+	node, denial := x.elsewhere(r, id)
+	switch {
+	case denial != nil:
+		return denial
+	case node != "":
+		return x.visit(w, r, &visitor{session: id, node: node, polls: enc == x.polling}, origin)
+	}
+	c, fresh, denial := x.session(id, app, enc, r)
+	if denial != nil {
+		return denial
+	}
+	err := x.open(w, r, c.shard, c.polls, origin, func(o opening) transport.Opener {
+		return (&answer{carrier: c, polls: c.polls, opening: o}).open
+	})
+	if err != nil {
+		if fresh {
+			c.shard.Post(c.abandon)
+		}
+		x.failed(r, err)
+	}
+	return nil
+}
+
+// failed is what becomes of a request whose response could not be opened.
+func (x *XHR) failed(r *http.Request, err error) {
+	x.gate.Done()
+	x.cfg.Log.Debug("stream failed", "remote", r.RemoteAddr, "error", err)
 }
 
 func deny(w http.ResponseWriter, origin string, d *transport.Denial) {
@@ -139,13 +177,13 @@ func deny(w http.ResponseWriter, origin string, d *transport.Denial) {
 }
 
 // session finds a session, or makes one that is open once its first response is.
-func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier, fresh bool, denial *transport.Denial) {
+func (x *XHR) session(id, app string, enc *hub.Encoding, r *http.Request) (c *carrier, fresh bool, denial *transport.Denial) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if c := x.sessions[id]; c != nil {
 		return c, false, nil
 	}
-	place, denial := x.gate.Enter(r, x.cfg.App(r))
+	place, denial := x.gate.Enter(r, app)
 	if denial != nil {
 		return nil, false, denial
 	}
@@ -156,7 +194,6 @@ func (x *XHR) session(id string, enc *hub.Encoding, r *http.Request) (c *carrier
 	}
 	c = &carrier{xhr: x, id: id, place: place, shard: place.Shard, enc: enc, polls: enc == x.polling, hello: hello, remote: r.RemoteAddr}
 	x.sessions[id] = c
-	x.cfg.Hub.Relay(id, c.takeRelayed)
 	return c, true, nil
 }
 
@@ -180,16 +217,21 @@ func (x *XHR) remove(c *carrier) {
 	defer x.mu.Unlock()
 	if x.sessions[c.id] == c {
 		delete(x.sessions, c.id)
-		x.cfg.Hub.Unrelay(c.id)
 	}
 }
 
 // open begins a response: on the shard's loop where it is a stream and its
-// connection can be taken from net/http, otherwise here.
-func (x *XHR) open(w http.ResponseWriter, r *http.Request, c *carrier, origin string) error {
-	const contentType = "application/javascript; charset=UTF-8"
-	a := &answer{carrier: c, polls: c.polls}
-	if r.ProtoMajor == 1 && !c.polls {
+// connection can be taken from net/http, otherwise here. begin is given what has to be
+// sent first. The request has then passed the gate, unless open fails.
+func (x *XHR) open(w http.ResponseWriter, r *http.Request, shard *hub.Shard, polls bool, origin string, begin func(opening) transport.Opener) error {
+	pass := func(o opening) transport.Opener {
+		open := begin(o)
+		return func(s transport.Stream) transport.Receiver {
+			x.gate.Done()
+			return open(s)
+		}
+	}
+	if r.ProtoMajor == 1 && !polls {
 		nc, buf, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			early, err := buf.Peek(buf.Reader.Buffered())
@@ -200,16 +242,14 @@ func (x *XHR) open(w http.ResponseWriter, r *http.Request, c *carrier, origin st
 				return errors.Join(err, nc.Close())
 			}
 			// The end of the connection ends the body (RFC 9112, 6.3).
-			a.opening = &wire{contentType: contentType, origin: origin}
-			return x.cfg.Engine.Adopt(c.shard, nc, early, a.open)
+			return x.cfg.Engine.Adopt(shard, nc, early, pass(&wire{contentType: xhrType, origin: origin}))
 		}
 		if !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 	}
-	s := newWriter(w, r, c.shard, header(contentType, origin), header(jsonType, origin))
-	a.opening = s
-	s.run(a.open)
+	s := newWriter(w, r, shard, header(xhrType, origin), header(jsonType, origin))
+	s.run(pass(s))
 	return nil
 }
 
@@ -230,13 +270,19 @@ func (x *XHR) send(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// take hands the session what the request says, or carries it to the node that has
-// the session.
+// take hands the session what the request says, at the node that it is at.
 func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
-	id := sessionOf(r)
+	id := x.sessionOf(r, x.cfg.App(r))
+	if id == "" {
+		return noSession
+	}
+	node, denial := x.elsewhere(r, id) // before the body is read, which is then held
 	c := x.find(id)
-	if id == "" || c == nil && x.cfg.Hub.Alone() {
-		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+	switch {
+	case denial != nil:
+		return notTaken
+	case c == nil && node == "":
+		return noSession
 	}
 	body, fault := readBody(w, r, x.cfg.MaxBody, x.cfg.BodyTimeout)
 	if fault != nil {
@@ -249,28 +295,13 @@ func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
 		return &refusal{http.StatusBadRequest, codeBadRequest, "the body must be a JSON array of texts"}
 	}
 	if c == nil {
-		return x.carry(r, id, body)
+		return x.carry(r, node, id, body)
 	}
 	c.shard.Post(func() { c.hear(said) })
 	return nil
 }
 
-func (x *XHR) carry(r *http.Request, id string, body []byte) *refusal {
-	switch err := x.cfg.Hub.Carry(r.Context(), id, body); {
-	case err == nil:
-		return nil
-	case errors.Is(err, hub.ErrUnknownSession), errors.Is(err, engine.ErrUnknownNode):
-		return &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
-	default:
-		x.cfg.Log.Debug("not carried to another node", "remote", r.RemoteAddr, "error", err)
-		return &refusal{http.StatusServiceUnavailable, codeTooMany, "not taken; try again"}
-	}
-}
-
-// takeRelayed takes the body of a request to another node, which has checked it.
-func (c *carrier) takeRelayed(body []byte) {
-	var said []string
-	if json.Unmarshal(body, &said) == nil {
-		c.shard.Post(func() { c.hear(said) })
-	}
-}
+var (
+	noSession = &refusal{http.StatusNotFound, codeBadRequest, "there is no such session"}
+	notTaken  = &refusal{http.StatusServiceUnavailable, codeTooMany, "not taken; try again"}
+)

@@ -10,13 +10,17 @@ import (
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
+	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
 )
 
 // serveXHR has a server of its own, with the paths that pusher-js asks for.
-func (f *fixture) serveXHR() {
+func (f *fixture) serveXHR() { f.serveXHROn(noEngine{}, "") }
+
+// serveXHROn is a node of that id on an engine.
+func (f *fixture) serveXHROn(nodes engine.Engine, uid string) *XHR {
 	f.t.Helper()
 	var eng transport.Engine = transport.NewGoroutines(transport.Options{SendBuffer: 4 << 10})
 	if !f.mode.goroutines {
@@ -28,12 +32,13 @@ func (f *fixture) serveXHR() {
 	}
 	f.proto, f.count = &echo{opened: make(chan *hub.Session, 16)}, metrics.New("")
 	f.hub, err = hub.New(hub.Config{
-		Engine: noEngine{}, Namespaces: ns, Auth: nobody{}, NewLoop: eng.NewLoop, Shards: 2,
-		ConnectTimeout: time.Hour, Metrics: f.count, OutboxMax: 4 << 20,
+		Engine: nodes, Namespaces: ns, Auth: nobody{}, NewLoop: eng.NewLoop, Shards: 2,
+		ConnectTimeout: time.Hour, Metrics: f.count, OutboxMax: 4 << 20, Node: hub.Node{UID: uid},
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.hub.SetApp(hub.App{Name: "other", Namespaces: ns, Auth: nobody{}})
 	x, err := NewXHR(XHRConfig{
 		Config: Config{
 			Hub: f.hub, Engine: eng, Metrics: f.count, MaxBody: 64 << 10,
@@ -52,10 +57,11 @@ func (f *fixture) serveXHR() {
 	f.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := errors.Join(f.hub.Shutdown(ctx), eng.Close(ctx)); err != nil {
+		if err := errors.Join(f.hub.Shutdown(ctx), eng.Close(ctx)); err != nil && !errors.Is(err, hub.ErrShutdown) {
 			f.t.Error(err)
 		}
 	})
+	return x
 }
 
 func eachXHRMode(t *testing.T, fn func(f *fixture)) {

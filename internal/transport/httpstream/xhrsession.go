@@ -57,11 +57,10 @@ var _ transport.Receiver = (*answer)(nil)
 // open takes the place of the response before, which the client has left.
 func (a *answer) open(s transport.Stream) transport.Receiver {
 	c := a.carrier
-	c.xhr.gate.Done()
 	a.stream, a.whole = s, true
 	switch {
 	case c.gone: // meanwhile; the client learns it from the next session's o
-		s.Finish(a.opening.refuse(404, errorBody(codeBadRequest, "there is no such session")), transport.Close)
+		s.Finish(a.opening.refuse(noSession.status, noSession.body()), transport.Close)
 		return a
 	case c.now != nil:
 		old := c.now
@@ -123,6 +122,21 @@ func (a *answer) Gone(error) {
 	}
 	c.now = nil
 	c.without(a)
+}
+
+// enough ends a response whose node stops, so that the client asks for the next one:
+// a poll brings nothing, and the client of a stream is to connect anew.
+func (a *answer) enough() {
+	c := a.carrier
+	switch {
+	case c.now != a || c.closing: // its end is on its way
+	case a.polls:
+		c.finish(nil)
+		c.now = nil
+		c.wait()
+	default:
+		c.session.Disconnect(hub.DisconnectShutdown)
+	}
 }
 
 // leave ends a response that the client has left.

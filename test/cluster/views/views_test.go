@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -286,6 +287,16 @@ func xhr(c *trio) {
 	c.join(2, "fred", "by-xhr")
 	for line := ""; !strings.Contains(line, ":2}"); {
 		line = lineWith(c.t, in, `subscription_count`)
+	}
+	// The next stream takes the place of this one, at whichever node it is asked for.
+	for i := range 3 {
+		_, next := c.post(c.url(2-i)+path+"xhr_streaming?protocol=7&client=js&version=8", "text/plain", "")
+		_, _ = io.Copy(io.Discard, in) // it ends
+		if code := say(i, `{"event":"pusher:ping","data":{}}`); code != http.StatusNoContent {
+			c.t.Fatalf("HTTP %d", code)
+		}
+		lineWith(c.t, next, "pong")
+		in = next
 	}
 	if code, _ := c.post(c.url(1)+"/pusher/app/views/123/unknown/xhr_send", "text/plain", `[]`); code != http.StatusNotFound {
 		c.t.Errorf("a session that is nowhere: HTTP %d", code)

@@ -28,11 +28,7 @@ func (b *Bus) control(c *engine.Control) error {
 		if b.other(c.Node) == nil {
 			return engine.ErrUnknownNode
 		}
-		if err := b.out.publish(b.subjects.nodes+c.Node, m.append(nil)); err != nil {
-			b.count.queueFull.Add(1)
-			return err
-		}
-		return nil
+		return b.queue(b.subjects.nodes+c.Node, m.append(make([]byte, 0, overhead+len(c.Data))))
 	default:
 		if err := b.tellEveryone(m); err != nil {
 			return err

@@ -55,14 +55,22 @@ func (b *Bus) sayLocked(st *stream, m *message) error {
 	}
 	m.number = st.number + 1
 	data := m.append(make([]byte, 0, size))
-	if most := b.maxPayload.Load(); int64(len(data)) > most && most > 0 {
-		return fmt.Errorf("%d bytes to tell other nodes, NATS takes %d", len(data), most)
-	}
-	if err := b.out.publish(b.subjects.streams[st.index], data); err != nil {
-		b.count.queueFull.Add(1)
+	if err := b.queue(b.subjects.streams[st.index], data); err != nil {
 		return err
 	}
 	st.number++
+	return nil
+}
+
+// queue queues what may be refused.
+func (b *Bus) queue(subject string, data []byte) error {
+	if most := b.maxPayload.Load(); int64(len(data)) > most && most > 0 {
+		return fmt.Errorf("%d bytes to tell other nodes, NATS takes %d", len(data), most)
+	}
+	if err := b.out.publish(subject, data); err != nil {
+		b.count.queueFull.Add(1)
+		return err
+	}
 	return nil
 }
 
