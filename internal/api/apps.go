@@ -100,7 +100,14 @@ func (r *appsRequest) run(ctx context.Context, h *call, out []byte) ([]byte, err
 	if h.apps == nil {
 		return out, oneApp
 	}
-	all, err := h.hub.UseOfAll(ctx)
+	var list []*tenant.App
+	app := h.app
+	if h.scope == tenant.Operator {
+		list, app = h.apps.Apps(), ""
+	} else if own := h.apps.App(app); own != nil { // it may have been removed just now
+		list = []*tenant.App{own}
+	}
+	all, err := h.hub.UseOfAll(ctx, app)
 	if err != nil {
 		return out, err
 	}
@@ -109,15 +116,10 @@ func (r *appsRequest) run(ctx context.Context, h *call, out []byte) ([]byte, err
 		use[u.App] = u
 	}
 	out = append(out, `{"apps":[`...)
-	first := true
-	for _, a := range h.apps.Apps() {
-		if a.Name != h.app && h.scope != tenant.Operator {
-			continue
-		}
-		if !first {
+	for _, a := range list {
+		if out[len(out)-1] != '[' {
 			out = append(out, ',')
 		}
-		first = false
 		u := use[a.Name]
 		out = appendText(append(out, '{'), "name", a.Name)
 		if a.Fixed {

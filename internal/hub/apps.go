@@ -162,29 +162,32 @@ type AppUse struct {
 	Published     uint64 // publications accepted since the App is there
 }
 
-// Use is what every App uses, by name. It looks at every channel and user: it is
-// for scrapes and people.
+// Use is what every App uses of this node, by name.
 func (h *Hub) Use() []AppUse {
-	byName := make(map[string]*AppUse)
-	list := make([]AppUse, 0, len(*h.tenants.Load()))
-	for _, name := range slices.Sorted(maps.Keys(*h.tenants.Load())) {
-		if t := h.tenant(name); t != nil {
-			list = append(list, AppUse{App: name, Sessions: int(t.sessions.Load()), Published: t.published.Load()})
-		}
+	tenants, channels := *h.tenants.Load(), h.topics.use()
+	list := make([]AppUse, 0, len(tenants))
+	for _, name := range slices.Sorted(maps.Keys(tenants)) {
+		list = append(list, h.use(tenants[name], channels[name]))
 	}
-	for i := range list {
-		byName[list[i].App] = &list[i]
-	}
-	h.topics.each(func(id channel.ID, n int) {
-		if use := byName[id.App]; use != nil {
-			use.Channels++
-			use.Subscriptions += n
-		}
-	})
-	h.users.each(func(app string) {
-		if use := byName[app]; use != nil {
-			use.Users++
-		}
-	})
 	return list
+}
+
+// useOf is what one App uses of this node, which is nothing where it is not there; "":
+// every App, as Use.
+func (h *Hub) useOf(app string) []AppUse {
+	if app == "" {
+		return h.Use()
+	}
+	t := h.tenant(app)
+	if t == nil {
+		return nil
+	}
+	return []AppUse{h.use(t, h.topics.useOf(app))}
+}
+
+func (h *Hub) use(t *tenant, of channelUse) AppUse {
+	return AppUse{
+		App: t.name, Sessions: int(t.sessions.Load()), Users: h.users.usersOf(t.name),
+		Channels: of.channels, Subscriptions: of.subscriptions, Published: t.published.Load(),
+	}
 }

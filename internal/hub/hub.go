@@ -190,8 +190,8 @@ func New(cfg Config) (*Hub, error) {
 		timedOut: h.count.publishWait, lineFull: h.count.publishQueueFull,
 	}
 	cfg.Metrics.Users.Bind(func() int64 { return int64(h.users.users()) })
-	cfg.Metrics.Channels.Bind(func() int64 { n, _ := h.topics.totals(); return int64(n) })
-	cfg.Metrics.Subscriptions.Bind(func() int64 { _, n := h.topics.totals(); return int64(n) })
+	cfg.Metrics.Channels.Bind(func() int64 { return int64(h.topics.totals().channels) })
+	cfg.Metrics.Subscriptions.Bind(func() int64 { return int64(h.topics.totals().subscriptions) })
 	for i := range cfg.Shards {
 		now := time.Now().UnixMilli()
 		h.shards = append(h.shards, &Shard{
