@@ -81,6 +81,9 @@ type PublishRequest struct {
 	Retention      Retention // of the channel
 	SkipHistory    bool      // deliver only, without an offset, though the channel has history
 	IdempotencyKey string    // "": none; scoped to app and channel
+	// FromReserve has it stored though the store is read-only for want of space. It is
+	// for what takes away something that was stored, so that no flood can be of it.
+	FromReserve bool
 }
 
 // IdempotencyWindow is how long an idempotency key is remembered.

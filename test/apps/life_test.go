@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // Keys and namespaces hold at once, and after kill -9.
@@ -72,6 +74,42 @@ func TestRemovedApp(t *testing.T) {
 	}
 	h.must(blue.keys["publish"], "publish", `{"channel":"room","data":"still here"}`, nil)
 	other.await("still here")
+}
+
+// A full disk keeps no key in force and no App in place.
+func TestRevocationOnAFullDisk(t *testing.T) {
+	h := open(t)
+	red, blue := h.createApp("red", ""), h.createApp("blue", "")
+	h.Kill()
+	h.env = []string{"FANFARE_STORE_RESERVE_SIZE=1PiB"} // more than any disk has free
+	h.start()
+	const post = `{"channel":"chat:1","data":1}`
+	if code := h.refused(red.keys["publish"], "publish", post); code != 111 {
+		t.Fatalf("the disk is not full: code %d", code)
+	}
+	if code := h.refused(red.keys["admin"], "key_create", `{"scope":"read"}`); code != 111 {
+		t.Errorf("a key is made: code %d", code)
+	}
+	enter := func(want string) {
+		t.Helper()
+		to, _ := h.listen("/connection/websocket?app=red", `{"id":1,"connect":{"token":"`+red.sign(jwt.MapClaims{"sub": "zoe"})+`"}}`)
+		to.await(want)
+	}
+	enter(`"connect"`)
+	h.must(red.keys["admin"], "key_revoke", `{"id":"`+red.signID+`"}`, nil)
+	h.must(operatorKey, "app_remove", `{"app":"blue"}`, nil)
+	check := func(when string) {
+		t.Helper()
+		t.Log(when)
+		enter("invalid token")
+		if code := h.refused(blue.keys["publish"], "publish", post); code != 101 {
+			t.Errorf("%s, a key of an App that was removed: code %d", when, code)
+		}
+	}
+	check("at once")
+	h.Kill()
+	h.start()
+	check("after kill -9")
 }
 
 // Limits are an App's own: what one uses up is not missed by another.

@@ -27,7 +27,7 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 	}
 	en := entry(store.Publish, req.Channel, req.Retention)
 	en.Key, en.Pub = req.IdempotencyKey, &pub
-	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, Done: done}, e.cfg.PublishWait)
+	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, FromReserve: req.FromReserve, Done: done}, e.cfg.PublishWait)
 	e.door.Leave()
 	if err != nil {
 		done(engine.PublishResult{}, err)

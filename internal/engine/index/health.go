@@ -92,7 +92,7 @@ func (x *Index) hangs(begun *atomic.Int64) bool {
 func (x *Index) Failed() bool { return x.health.failed.Load() }
 
 // Writable reports why nothing can be stored now: ErrFailed or ErrReadOnly.
-// needsSpace is false for what gives space back or takes none.
+// needsSpace is false for what gives space back, takes none, or has the reserve.
 func (x *Index) Writable(needsSpace bool) error {
 	switch {
 	case x.health.failed.Load():
