@@ -130,13 +130,15 @@ func (r *appsRequest) run(ctx context.Context, h *call, out []byte) ([]byte, err
 		}
 		out = appendNumber(out, "connections", uint64(a.Connections))
 		out = appendNumber(out, "publishes", uint64(a.Publishes))
+		out = appendNumber(out, "history_bytes", uint64(a.HistoryBytes))
 		out = appendNumber(out, "num_keys", uint64(len(a.Keys)))
 		out = appendNumber(out, "num_namespaces", uint64(len(a.Namespaces)))
 		out = appendNumber(out, "num_clients", uint64(u.Sessions))
 		out = appendNumber(out, "num_users", uint64(u.Users))
 		out = appendNumber(out, "num_channels", uint64(u.Channels))
 		out = appendNumber(out, "num_subs", uint64(u.Subscriptions))
-		out = append(appendNumber(out, "num_published", u.Published), '}')
+		out = appendNumber(out, "num_published", u.Published)
+		out = append(appendNumber(out, "num_history_bytes", uint64(max(u.HistoryBytes, 0))), '}')
 	}
 	return append(out, `]}`...), nil
 }
@@ -147,6 +149,7 @@ type appSettings struct {
 	anonymous   bool
 	connections int64
 	publishes   int64
+	history     int64
 }
 
 func appSettingsFields[T any](of func(*T) *appSettings) []field[T] {
@@ -154,11 +157,12 @@ func appSettingsFields[T any](of func(*T) *appSettings) []field[T] {
 		{"allow_anonymous", flag(func(r *T) *bool { return &of(r).anonymous })},
 		{"connections", number(func(r *T) *int64 { return &of(r).connections })},
 		{"publishes", number(func(r *T) *int64 { return &of(r).publishes })},
+		{"history_bytes", number(func(r *T) *int64 { return &of(r).history })},
 	}...)
 }
 
 func (s *appSettings) settings() *tenant.Settings {
-	return &tenant.Settings{AllowAnonymous: s.anonymous, Connections: int(s.connections), Publishes: int(s.publishes)}
+	return &tenant.Settings{AllowAnonymous: s.anonymous, Connections: int(s.connections), Publishes: int(s.publishes), HistoryBytes: s.history}
 }
 
 type appCreateRequest struct{ appSettings }

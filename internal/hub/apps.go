@@ -24,6 +24,7 @@ type App struct {
 	AllowAnonymous bool       // clients without a token may connect
 	MaxSessions    int        // at once; 0: Limits.ConnectionsPerApp
 	Publishes      limit.Rate // of clients and backends together; the zero value: Limits.PublishesPerApp
+	HistoryBytes   int64      // on disk, as engine.PublishRequest.Quota; 0: Limits.HistoryPerApp
 }
 
 // tenant is an App and what it uses.
@@ -41,6 +42,7 @@ type tenant struct {
 // channels hold for what is asked for from then on.
 func (h *Hub) SetApp(a App) {
 	orDefault(&a.MaxSessions, h.cfg.Limits.ConnectionsPerApp)
+	orDefault(&a.HistoryBytes, h.cfg.Limits.HistoryPerApp)
 	if !a.Publishes.Limited() {
 		a.Publishes = h.cfg.Limits.PublishesPerApp
 	}
@@ -160,6 +162,7 @@ type AppUse struct {
 	Channels      int
 	Subscriptions int
 	Published     uint64 // publications accepted since the App is there
+	HistoryBytes  int64  // of history on disk, as engine.PublishRequest.Quota counts them
 }
 
 // Use is what every App uses of this node, by name.
@@ -189,5 +192,6 @@ func (h *Hub) use(t *tenant, of channelUse) AppUse {
 	return AppUse{
 		App: t.name, Sessions: int(t.sessions.Load()), Users: h.users.usersOf(t.name),
 		Channels: of.channels, Subscriptions: of.subscriptions, Published: t.published.Load(),
+		HistoryBytes: h.cfg.Taken(t.name),
 	}
 }

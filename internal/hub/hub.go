@@ -53,6 +53,7 @@ type Config struct {
 	HistoryBytes   int           // and their bytes
 
 	Limits Limits
+	Taken  func(app string) int64 // bytes of history on disk that an App has, as Publish goes by; nil: nothing is kept here
 }
 
 // Node names this process.
@@ -109,6 +110,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Taken == nil {
+		c.Taken = func(string) int64 { return 0 }
 	}
 	if c.NewLoop == nil {
 		c.NewLoop = NewGoLoop

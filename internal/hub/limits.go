@@ -19,6 +19,7 @@ type Limits struct {
 	ConnectsPerUser limit.Rate
 	ConnectsPerApp  limit.Rate
 	PublishesPerApp limit.Rate // from clients and backends
+	HistoryPerApp   int64      // bytes on disk
 	Connection      Activity   // of one session
 	User            Activity   // of all sessions of a user; anonymous ones have none
 	IP              Activity   // of all sessions from a host, see limit.Host
@@ -107,6 +108,7 @@ func newLimits(cfg *Config) *limits {
 	for _, name := range []metrics.Limit{
 		metrics.ConnectionsPerApp, metrics.ConnectionsPerUser, metrics.ConnectionsPerIP,
 		metrics.ConnectsPerIP, metrics.ConnectsPerUser, metrics.ConnectsPerApp, metrics.PublishesPerApp,
+		metrics.HistoryBytesPerApp,
 	} {
 		report(name)
 	}

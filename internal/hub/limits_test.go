@@ -231,6 +231,41 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// What an App may have on disk is its own limit or that of all, goes with each
+// publication, and what is refused for it is told, counted and logged.
+func TestHistoryPerApp(t *testing.T) {
+	l := newLimited(t, Limits{HistoryPerApp: 100})
+	taken := map[string]int64{channel.DefaultApp: 7}
+	l.cfg.Taken = func(app string) int64 { return taken[app] }
+	l.SetApp(App{Name: "other", Namespaces: l.cfg.Namespaces, Auth: l.cfg.Auth, HistoryBytes: 200})
+	publish := func(app string) (int64, error) {
+		_, err := l.Publish(t.Context(), Publish{App: app, Channel: "open:c", Data: []byte("{}")})
+		l.engine.mu.Lock()
+		defer l.engine.mu.Unlock()
+		return l.engine.quota, err
+	}
+	for app, want := range map[string]int64{channel.DefaultApp: 100, "other": 200} {
+		if quota, err := publish(app); err != nil || quota != want {
+			t.Errorf("%s: quota %d %v", app, quota, err)
+		}
+	}
+	l.engine.publishErr = engine.ErrQuota
+	if _, err := publish("other"); !errors.Is(err, ErrQuota) {
+		t.Error(err)
+	}
+	c := l.connect("ann", nil)
+	if err := l.do(publishing, c, 0); !errors.Is(err, ErrQuota) {
+		t.Errorf("a client: %v", err)
+	}
+	l.refused(metrics.HistoryBytesPerApp, 2)
+	if n := l.count.publishedByAPI.refused.Value(); n != 1 {
+		t.Errorf("%d publications are counted as refused", n)
+	}
+	if use := l.useOf(channel.DefaultApp); len(use) != 1 || use[0].HistoryBytes != 7 {
+		t.Errorf("%+v", use)
+	}
+}
+
 // An App's publications are counted together, whoever makes them, and what is
 // refused reaches nobody.
 func TestPublishesPerApp(t *testing.T) {

@@ -114,8 +114,8 @@ func (h *Hub) infoOf(app string) Info {
 }
 
 // UseOfAll adds up what one App uses of each node, or every App, by name, where app is
-// "". A user or channel that is on several nodes counts on each of them. Error:
-// ErrBusy.
+// "". A user or channel that is on several nodes counts on each of them, history once.
+// Error: ErrBusy.
 func (h *Hub) UseOfAll(ctx context.Context, app string) ([]AppUse, error) {
 	others, err := gather[[]AppUse](ctx, h, &question{Kind: askUse, App: app})
 	if err != nil {
@@ -142,6 +142,7 @@ func (u *AppUse) add(o *AppUse) {
 	u.Channels += o.Channels
 	u.Subscriptions += o.Subscriptions
 	u.Published += o.Published
+	u.HistoryBytes = max(u.HistoryBytes, o.HistoryBytes) // every node has all of it, or nothing
 }
 
 // SubscribersOfAll counts a channel's subscribers on all nodes. Error: ErrBusy.

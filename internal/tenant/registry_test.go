@@ -517,6 +517,8 @@ func TestRefusedChanges(t *testing.T) {
 		{Change{App: "shop", SetNamespace: &channel.Namespace{Name: "xy", Options: channel.Options{SubscribeProxyEnabled: true}}}, bad},
 		{Change{App: "shop", RemoveNamespace: "xy"}, ErrNotFound},
 		{Change{App: "shop", Update: &Settings{Publishes: -1}}, ErrBadChange},
+		{Change{App: "shop", Update: &Settings{HistoryBytes: -1}}, ErrBadChange},
+		{Change{App: "shop", Update: &Settings{HistoryBytes: MaxHistory + 1}}, ErrBadChange},
 	} {
 		if err := r.Do(t.Context(), tt.c); !errors.Is(err, tt.want) {
 			t.Errorf("%+v: %v, want %v", tt.c, err, tt.want)

@@ -103,6 +103,9 @@ func (x *Index) Writable(needsSpace bool) error {
 	return nil
 }
 
+// Taken is how many bytes of history an App has here, as store.Store.Taken says.
+func (x *Index) Taken(app string) int64 { return x.store.Taken(app) }
+
 // CheckSpace looks at the disk, and turns the store read-only and back. It wants
 // to be called about once a second.
 func (x *Index) CheckSpace() {

@@ -57,6 +57,9 @@ func (e *Engine) publishToDisk(req *engine.PublishRequest, pub *engine.Publicati
 	if err := e.index.Writable(!req.SkipHistory && !req.FromReserve); err != nil {
 		return err
 	}
+	if req.Quota > 0 && !req.SkipHistory && e.Taken(req.Channel.App) >= req.Quota {
+		return engine.ErrQuota
+	}
 	err := e.queue.Put(index.Request{
 		Entry: store.Entry{
 			Version: store.EntryVersion, Kind: store.Publish, Channel: req.Channel, Retention: req.Retention, Key: req.IdempotencyKey, Pub: pub,
