@@ -5,22 +5,20 @@ import (
 	"sync"
 )
 
-// userKey names a user of one App.
-type userKey struct{ app, user string }
-
 // directory finds the sessions of a user on every shard. Anonymous sessions are
 // not in it.
 type directory struct {
 	mu   sync.Mutex
-	m    map[userKey][]*Session
+	m    map[sharerKey][]*Session
 	apps map[string]int // how many are in m, by App; those that have any only
 }
 
 func newDirectory() *directory {
-	return &directory{m: make(map[userKey][]*Session), apps: make(map[string]int)}
+	return &directory{m: make(map[sharerKey][]*Session), apps: make(map[string]int)}
 }
 
-func keyOf(s *Session) userKey { return userKey{s.identity.App, s.identity.User} }
+// keyOf names the user of a session that has one.
+func keyOf(s *Session) sharerKey { return sharerKey{s.identity.App, s.identity.User} }
 
 // add reports whether the user has fewer than most sessions; 0: any number.
 func (d *directory) add(s *Session, most int) bool {
@@ -66,7 +64,7 @@ func (d *directory) remove(s *Session) {
 func (d *directory) sessions(app, user string) []*Session {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]*Session(nil), d.m[userKey{app, user}]...)
+	return append([]*Session(nil), d.m[sharerKey{app, user}]...)
 }
 
 // usersOf counts the distinct users of an App.

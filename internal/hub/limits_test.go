@@ -266,6 +266,31 @@ func TestHistoryPerApp(t *testing.T) {
 	}
 }
 
+// Where only users are limited, who has no user has no buckets, until it signs in.
+func TestAnonymousHaveNoBucketsOfUsers(t *testing.T) {
+	rate := limit.Rate{PerSecond: 1, Burst: 2}
+	l := newLimited(t, Limits{User: Activity{Publishes: rate, Bytes: limit.Rate{PerSecond: 1 << 20, Burst: 1 << 20}}})
+	c := l.connect("", nil)
+	on(c.session, func() {
+		c.session.Heard(1000)
+		for range 5 {
+			if !c.session.spend(publishing, 1) {
+				t.Error("it is limited")
+			}
+		}
+		if n := len(c.session.shard.spending); n != 0 {
+			t.Errorf("%d sessions have buckets", n)
+		}
+		if err := c.session.SignIn("ann", nil); err != nil {
+			t.Error(err)
+		}
+		if !c.session.spend(publishing, 2) || c.session.spend(publishing, 1) {
+			t.Error("the limit of its user is not its own once it has one")
+		}
+	})
+	l.refused(metrics.PublishesPerUser, 1)
+}
+
 // An App's publications are counted together, whoever makes them, and what is
 // refused reaches nobody.
 func TestPublishesPerApp(t *testing.T) {
