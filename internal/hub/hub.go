@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -302,22 +301,6 @@ func (h *Hub) closeIfEmpty() {
 			close(h.empty)
 		}
 	}
-}
-
-// pingRounds is how many times in an interval a shard sends pings.
-const pingRounds = 50
-
-// inRounds moves a ping to the round that comes next: answers to pings that leave
-// together are read together, where each by itself would wake the shard.
-func inRounds(at int64, interval time.Duration) int64 {
-	round := max(interval.Milliseconds()/pingRounds, 1)
-	return (at + round - 1) / round * round
-}
-
-// spread gives each session its own place in the ping interval, so that pings do
-// not come in waves after a storm of connects.
-func spread(interval time.Duration) int64 {
-	return interval.Milliseconds()/2 + rand.Int64N(interval.Milliseconds()/2+1)
 }
 
 // Draining reports whether Shutdown has begun.
