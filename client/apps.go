@@ -11,8 +11,9 @@ type App struct {
 	Name           string `json:"name"`
 	Fixed          bool   `json:"fixed"` // by the server's settings, which the API does not change
 	AllowAnonymous bool   `json:"allow_anonymous"`
-	Connections    int    `json:"connections"` // at once; 0: the server's limit
-	Publishes      int    `json:"publishes"`   // in a second; 0: the server's limit
+	Connections    int    `json:"connections"`   // at once; 0: the server's limit
+	Publishes      int    `json:"publishes"`     // in a second; 0: the server's limit
+	HistoryBytes   int64  `json:"history_bytes"` // on disk; 0: the server's limit
 	NumKeys        int    `json:"num_keys"`
 	NumNamespaces  int    `json:"num_namespaces"`
 	NumClients     int    `json:"num_clients"`
@@ -20,13 +21,16 @@ type App struct {
 	NumChannels    int    `json:"num_channels"`
 	NumSubs        int    `json:"num_subs"`
 	NumPublished   int64  `json:"num_published"`
+	// NumHistoryBytes is what its publications on disk count against HistoryBytes.
+	NumHistoryBytes int64 `json:"num_history_bytes"`
 }
 
 // AppSettings are what can be set of an App.
 type AppSettings struct {
-	AllowAnonymous bool `json:"allow_anonymous"` // clients may connect without a token
-	Connections    int  `json:"connections"`     // at once; 0: the server's limit
-	Publishes      int  `json:"publishes"`       // in a second, of clients and backends; 0: the server's limit
+	AllowAnonymous bool  `json:"allow_anonymous"` // clients may connect without a token
+	Connections    int   `json:"connections"`     // at once; 0: the server's limit
+	Publishes      int   `json:"publishes"`       // in a second, of clients and backends; 0: the server's limit
+	HistoryBytes   int64 `json:"history_bytes"`   // on disk; 0: the server's limit
 }
 
 // Key is a key of an App, without its secret.

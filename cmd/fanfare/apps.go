@@ -84,6 +84,9 @@ func limitsOf(a *client.App) string {
 	if a.Publishes > 0 {
 		limits = append(limits, fmt.Sprintf("%d publishes/s", a.Publishes))
 	}
+	if a.HistoryBytes > 0 {
+		limits = append(limits, fmt.Sprintf("%d bytes of history", a.HistoryBytes))
+	}
 	return cmp.Or(strings.Join(limits, ", "), "-")
 }
 
@@ -110,6 +113,7 @@ func addSettings(cmd *cobra.Command, s *client.AppSettings) *cobra.Command {
 	f.BoolVar(&s.AllowAnonymous, "allow-anonymous", false, "clients may connect without a token")
 	f.IntVar(&s.Connections, "connections", 0, "sessions at once (0: limits.connections_per_app)")
 	f.IntVar(&s.Publishes, "publishes", 0, "publications in a second (0: limits.publishes_per_app)")
+	f.Int64Var(&s.HistoryBytes, "history-bytes", 0, "bytes of history on disk (0: limits.history_bytes_per_app)")
 	return cmd
 }
 

@@ -30,7 +30,7 @@ func (a asker) request(path string) *http.Request {
 }
 
 func TestAccessInDev(t *testing.T) {
-	check(t, Config{Dev: true, APIKey: "dev"}, []asker{
+	check(t, Config{Dev: true, Operator: keyed("dev")}, []asker{
 		{name: "a program", want: granted},
 		{name: "IPv6", peer: "[::1]:4711", host: "[::1]:8000", want: granted},
 		{name: "IPv6 without a port", peer: "[::1]:4711", host: "[::1]", want: granted},
@@ -53,7 +53,7 @@ func TestAccessInDev(t *testing.T) {
 }
 
 func TestAccessWithKey(t *testing.T) {
-	check(t, Config{APIKey: "secret"}, []asker{
+	check(t, Config{Operator: keyed("secret")}, []asker{
 		{name: "nothing", want: needsKey},
 		{name: "the key", header: map[string]string{"X-API-Key": "secret"}, want: granted},
 		{name: "the key from afar", peer: "192.0.2.7:4711", host: "push.example", header: map[string]string{"X-API-Key": "secret"}, want: granted},

@@ -17,8 +17,10 @@ import (
 type Config struct {
 	// Dev opens numbers and lists to the machine's own user, without a key; the
 	// key then opens nothing, as everybody knows it.
-	Dev    bool
-	APIKey string // outside Dev; "": numbers and lists are refused to everybody
+	Dev bool
+	// Operator reports whether a request brings the operator's API key, which opens
+	// numbers and lists; nil: there is no such key, and who cannot sign in is refused.
+	Operator func(*http.Request) bool
 	// Password tells whether a password is the right one, by which the page is then
 	// signed in to; the API key still opens numbers and lists to tools. nil: there is
 	// no login. It is called by one goroutine at a time. Dev does without.
@@ -54,7 +56,6 @@ type Handler struct {
 	cfg       Config
 	hub       hub.API
 	log       *slog.Logger
-	key       key
 	mux       *http.ServeMux
 	watchers  chan struct{} // as many tokens as there are watchers
 	listing   chan struct{} // its one token is held while channels are listed
@@ -84,7 +85,7 @@ func New(cfg Config, h hub.API, log *slog.Logger) *Handler {
 		cfg.SessionTTL = defaultSessionTTL
 	}
 	a := &Handler{
-		cfg: cfg, hub: h, log: log, key: newKey(cfg.APIKey),
+		cfg: cfg, hub: h, log: log,
 		mux: http.NewServeMux(), watchers: make(chan struct{}, MaxWatchers),
 		listing: make(chan struct{}, 1), surveying: make(chan struct{}, 1), checking: make(chan struct{}, 1),
 		sessions: newSessions(cfg.SessionTTL), attempts: newAttempts(log),

@@ -27,7 +27,7 @@ func TestCluster(t *testing.T) {
 	if alone.Code != http.StatusOK || alone.Body.String() != `{"cluster":"","nodes":[]}`+"\n" {
 		t.Errorf("%d %s", alone.Code, alone.Body)
 	}
-	if w := get(newHandler(Config{APIKey: "k"}, &fakeHub{}), local(http.MethodGet, "/admin/cluster")); w.Code != http.StatusUnauthorized {
+	if w := get(newHandler(Config{Operator: keyed("k")}, &fakeHub{}), local(http.MethodGet, "/admin/cluster")); w.Code != http.StatusUnauthorized {
 		t.Errorf("without the key: %d", w.Code)
 	}
 }

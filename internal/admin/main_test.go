@@ -11,7 +11,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/fanfare-push/fanfare/internal/api"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/tenant"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,6 +50,20 @@ func (f *fakeHub) Channels(_ context.Context, q hub.ChannelQuery) ([]hub.Channel
 	}
 	return f.rows, f.more, f.err
 }
+
+// keyed opens to one key of the operator, by the way of the server API.
+func keyed(secret string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return api.Opens(onlyKey(secret), tenant.Operator, r) }
+}
+
+// onlyKey is the secret of the only key that there is.
+type onlyKey string
+
+func (k onlyKey) Caller(secret string) (*tenant.App, *tenant.Key, bool) {
+	return &tenant.App{}, &tenant.Key{Scope: tenant.Operator}, secret == string(k)
+}
+
+func (onlyKey) Callers() bool { return true }
 
 func newHandler(cfg Config, h *fakeHub) *Handler {
 	return New(cfg, h, slog.New(slog.DiscardHandler))

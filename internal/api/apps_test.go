@@ -18,8 +18,8 @@ var appCalls = []struct {
 	method, body, result string
 	audited              string // "": it is not
 }{
-	{"app_create", `{"app":"shop","connections":5,"publishes":6,"allow_anonymous":true}`, `{}`, "app_create shop"},
-	{"app_update", `{"app":"shop","connections":7}`, `{}`, "app_update shop"},
+	{"app_create", `{"app":"shop","connections":5,"publishes":6,"history_bytes":7,"allow_anonymous":true}`, `{}`, "app_create shop"},
+	{"app_update", `{"app":"shop","connections":7,"history_bytes":1125899906842624}`, `{}`, "app_update shop"},
 	{"key_create", `{"app":"shop","id":"k1","scope":"sign"}`, `{"id":"k1","scope":"sign","secret":S}`, "key_create shop key k1, scope sign"},
 	{"key_create", `{"app":"shop","id":"k2","scope":"publish"}`, `{"id":"k2","scope":"publish","secret":S}`, "key_create shop key k2, scope publish"},
 	{"key_rotate", `{"app":"shop","id":"k1","overlap":"1h"}`, `{"id":"k1","secret":S,"previous_until":T}`, "key_rotate shop key k1"},
@@ -29,10 +29,10 @@ var appCalls = []struct {
 	{"namespaces", `{"app":"shop"}`, `{"namespaces":[{"namespace":{"name":"chat","presence":true}}]}`, ""},
 	{
 		"apps", ``, `{"apps":[` +
-			`{"name":"acme","connections":0,"publishes":0,"num_keys":1,"num_namespaces":1,"num_clients":0,"num_users":0,"num_channels":0,"num_subs":0,"num_published":0},` +
-			`{"name":"default","fixed":true,"connections":0,"publishes":0,"num_keys":1,"num_namespaces":0,"num_clients":3,"num_users":2,` +
-			`"num_channels":1,"num_subs":4,"num_published":5},` +
-			`{"name":"shop","connections":7,"publishes":0,"num_keys":1,"num_namespaces":1,"num_clients":7,"num_users":0,"num_channels":0,"num_subs":0,"num_published":0}]}`, "",
+			`{"name":"acme","connections":0,"publishes":0,"history_bytes":0,"num_keys":1,"num_namespaces":1,"num_clients":0,"num_users":0,"num_channels":0,"num_subs":0,"num_published":0,"num_history_bytes":0},` +
+			`{"name":"default","fixed":true,"connections":0,"publishes":0,"history_bytes":0,"num_keys":1,"num_namespaces":0,"num_clients":3,"num_users":2,` +
+			`"num_channels":1,"num_subs":4,"num_published":5,"num_history_bytes":0},` +
+			`{"name":"shop","connections":7,"publishes":0,"history_bytes":1125899906842624,"num_keys":1,"num_namespaces":1,"num_clients":7,"num_users":0,"num_channels":0,"num_subs":0,"num_published":0,"num_history_bytes":0}]}`, "",
 	},
 	{"namespace_remove", `{"app":"shop","name":"chat"}`, `{}`, "namespace_remove shop namespace chat"},
 	{"keys", ``, `{"keys":[{"id":"api.key","scope":"operator","fixed":true}]}`, ""},

@@ -83,15 +83,25 @@ func givenKey(given, authorization string) string {
 	return ""
 }
 
+// Opens reports whether a request brings a key that is for what a scope asks for.
+func Opens(keys Keys, scope tenant.Scope, r *http.Request) bool {
+	return keyFault(keys, scope, r) == nil
+}
+
+// keyFault is why a request's key does not open what asks for a scope; nil: it does.
+func keyFault(keys Keys, scope tenant.Scope, r *http.Request) *fault {
+	who, f := identify(keys, r.Header.Get(keyHeader), r.Header.Get("Authorization"))
+	if f == nil {
+		f = who.may(scope)
+	}
+	return f
+}
+
 // Protect lets only requests with a key of a scope through to next, with the same
 // errors as the API itself.
 func Protect(keys Keys, scope tenant.Scope, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, f := identify(keys, r.Header.Get(keyHeader), r.Header.Get("Authorization"))
-		if f == nil {
-			f = who.may(scope)
-		}
-		if f != nil {
+		if f := keyFault(keys, scope, r); f != nil {
 			writeFault(w, r, f)
 			return
 		}

@@ -125,6 +125,7 @@ func TestHubErrors(t *testing.T) {
 		{hub.ErrBusy, refusal{"", "publish", publish, 429, 111, "nothing was stored"}, true},
 		{fmt.Errorf("gate: %w", hub.ErrBusy), refusal{"", "publish", publish, 429, 111, "nothing was stored"}, true},
 		{hub.ErrReadOnly, refusal{"", "publish", publish, 503, 111, "read-only"}, true},
+		{hub.ErrQuota, refusal{"", "publish", publish, 413, 106, "as much history"}, false},
 		{hub.ErrShutdown, refusal{"", "publish", publish, 503, 100, "shutting down"}, true},
 		{engine.ErrClosed, refusal{"", "publish", publish, 503, 100, "unknown"}, true},
 		{context.Canceled, refusal{"", "publish", publish, 503, 100, "idempotency_key"}, true},

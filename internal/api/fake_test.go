@@ -140,8 +140,9 @@ func (f *fakeHub) Channels(_ context.Context, q hub.ChannelQuery) (rows []hub.Ch
 	return f.rows, f.more, f.err
 }
 
-func (f *fakeHub) UseOfAll(context.Context) ([]hub.AppUse, error) {
-	return []hub.AppUse{{App: "default", Sessions: 3, Users: 2, Channels: 1, Subscriptions: 4, Published: 5}, {App: "shop", Sessions: 7}}, f.err
+func (f *fakeHub) UseOfAll(_ context.Context, app string) ([]hub.AppUse, error) {
+	all := []hub.AppUse{{App: "default", Sessions: 3, Users: 2, Channels: 1, Subscriptions: 4, Published: 5}, {App: "shop", Sessions: 7}}
+	return slices.DeleteFunc(all, func(u hub.AppUse) bool { return app != "" && u.App != app }), f.err
 }
 
 // Info is of this node.

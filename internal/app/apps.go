@@ -95,7 +95,7 @@ func fixedApps(cfg *config.Config) ([]*tenant.App, error) {
 		}
 		list = append(list, &tenant.App{
 			Name: t.Name, PusherID: t.Name, Fixed: true,
-			Settings: tenant.Settings{AllowAnonymous: t.AllowAnonymous, Connections: t.Connections, Publishes: t.Publishes},
+			Settings: tenant.Settings{AllowAnonymous: t.AllowAnonymous, Connections: t.Connections, Publishes: t.Publishes, HistoryBytes: int64(t.HistoryBytes)},
 			Without:  t.WithoutNamespace, Namespaces: fixedNamespaces(t.Namespaces), Keys: keys,
 		})
 	}
@@ -149,7 +149,7 @@ func (a *App) setApp(t *tenant.App) {
 	}
 	a.hub.SetApp(hub.App{
 		Name: t.Name, Namespaces: ns, Auth: a.verifierOf(t), AllowAnonymous: anonymous,
-		MaxSessions: t.Connections, Publishes: limit.NewRate(int64(t.Publishes), a.cfg.Limits.Burst, 1),
+		MaxSessions: t.Connections, Publishes: limit.NewRate(int64(t.Publishes), a.cfg.Limits.Burst, 1), HistoryBytes: t.HistoryBytes,
 	})
 }
 

@@ -27,8 +27,9 @@ type deployment struct {
 	engine.Engine
 
 	counters func() counters
-	cluster  *cluster.Engine // nil: the node is alone
-	node     *node.Node      // nil: the node is alone
+	taken    func(app string) int64 // bytes of history on disk
+	cluster  *cluster.Engine        // nil: the node is alone
+	node     *node.Node             // nil: the node is alone
 
 	mu      sync.Mutex
 	inquiry *inquiry // nil: nobody asks
@@ -50,7 +51,7 @@ func (a *App) openEngine() error {
 		if err != nil {
 			return err
 		}
-		a.engine = &deployment{Engine: e, counters: func() counters {
+		a.engine = &deployment{Engine: e, taken: e.Taken, counters: func() counters {
 			c := e.Counters()
 			return counters{c.Counters, c.QueueFull}
 		}}
@@ -77,7 +78,7 @@ func (a *App) openCluster() error {
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
-	a.engine = &deployment{Engine: e, cluster: e, node: n, counters: func() counters {
+	a.engine = &deployment{Engine: e, taken: e.Taken, cluster: e, node: n, counters: func() counters {
 		c := e.Counters()
 		return counters{c.Counters, c.QueueFull}
 	}}

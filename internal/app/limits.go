@@ -23,6 +23,7 @@ func (a *App) hubLimits() hub.Limits {
 		ConnectsPerUser: a.rate(int64(c.ConnectsPerUser), 1),
 		ConnectsPerApp:  a.rate(int64(c.ConnectsPerApp), 1),
 		PublishesPerApp: a.rate(int64(c.PublishesPerApp), 1),
+		HistoryPerApp:   int64(c.HistoryBytesPerApp),
 		Connection: hub.Activity{
 			Subscribes: a.rate(int64(c.SubscribesPerConnection), 1),
 			Publishes:  a.rate(int64(c.PublishesPerConnection), 1),

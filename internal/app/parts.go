@@ -53,6 +53,7 @@ func (a *App) hubConfig(ns *channel.Namespaces, node hub.Node) hub.Config {
 		PublishWait:    c.PublishWait,
 		PublishQueue:   int64(c.PublishQueueBytes),
 		Limits:         a.hubLimits(),
+		Taken:          a.engine.taken,
 	}
 }
 

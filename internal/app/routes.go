@@ -71,9 +71,17 @@ func (a *App) page(version string) http.Handler {
 	}
 	return admin.New(admin.Config{
 		Cluster: cluster, Overview: a.overview,
-		Dev: a.cfg.Dev, APIKey: string(a.cfg.API.Key), Version: version,
+		Dev: a.cfg.Dev, Operator: a.operator(), Version: version,
 		Password: a.password, SessionTTL: a.cfg.Admin.SessionTTL, Client: clientPrefix, Refused: a.refusedAdmin,
 	}, a.hub, a.log)
+}
+
+// operator reports whether a request brings the operator's key; nil: there is none.
+func (a *App) operator() func(*http.Request) bool {
+	if a.cfg.API.Key == "" {
+		return nil
+	}
+	return func(r *http.Request) bool { return api.Opens(a.apps, tenant.Operator, r) }
 }
 
 // guarded asks for the API key, but not in dev mode.

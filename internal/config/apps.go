@@ -18,6 +18,7 @@ type Tenant struct {
 	AllowAnonymous   bool                `koanf:"allow_anonymous"`                 // clients may connect without a token; what they may do is the namespace's to say
 	Connections      int                 `koanf:"connections" allow:"0..10000000"` // at once; those beyond are disconnected (3013) and try again; 0: `limits.connections_per_app`
 	Publishes        int                 `koanf:"publishes" allow:"0..10000000"`   // publications in a second, of clients and backends together; 0: `limits.publishes_per_app`
+	HistoryBytes     Size                `koanf:"history_bytes" allow:"0B..1PiB"`  // of history on disk; 0: `limits.history_bytes_per_app`
 	Keys             []AppKey            `koanf:"keys"`                            // as `app.keys`
 	WithoutNamespace channel.Options     `koanf:"without_namespace"`               // as `channel.without_namespace`
 	Namespaces       []channel.Namespace `koanf:"namespaces"`                      // as `channel.namespaces`

@@ -147,6 +147,8 @@ type Limits struct {
 	BytesPerIP         Size `koanf:"bytes_per_ip" allow:"0B..1TiB"`         // the same of all connections from one address, as above; 0: unlimited
 	BytesPerApp        Size `koanf:"bytes_per_app" allow:"0B..1TiB"`        // the same of all connections of an App; 0: unlimited
 
+	HistoryBytesPerApp Size `koanf:"history_bytes_per_app" allow:"0B..1PiB"` // of the publications of an App that are on disk; those beyond are refused with error 106 until some expire or are removed; 0: unlimited
+
 	APIRequestsPerKey int `koanf:"api_requests_per_key" allow:"0..10000000"` // requests in a second with one key of the server API or of Pusher's HTTP API; those beyond get 429 with Retry-After; 0: unlimited
 }
 

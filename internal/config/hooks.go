@@ -33,9 +33,9 @@ type Hooks struct {
 	Headers         []string      `koanf:"headers"`                            // headers of a client's own request that the backend is told, such as `Cookie` and `Authorization`
 	ClientHeaders   []string      `koanf:"client_headers"`                     // those of the `headers` that an SDK sends inside its connect that the backend is told; a client can say what it likes in them
 	TrustedHosts    []string      `koanf:"trusted_hosts"`                      // hosts that may have a private address, and may be asked without TLS, such as `localhost`
-	MaxConcurrent   int           `koanf:"max_concurrent" allow:"1..100000"`   // questions of one hook under way at once; those beyond wait, no longer than their timeout
+	MaxConcurrent   int           `koanf:"max_concurrent" allow:"1..100000"`   // questions of one hook and App under way at once; those beyond wait, no longer than their timeout
 	MaxReplySize    Size          `koanf:"max_reply_size" allow:"1KiB..16MiB"` // of one answer; a larger one is none
-	BreakerFailures int           `koanf:"breaker_failures" allow:"1..100000"` // failures of a hook in a row after which it is not asked for a while
+	BreakerFailures int           `koanf:"breaker_failures" allow:"1..100000"` // failures of a hook in a row, of one App, after which it is not asked for a while
 	BreakerPause    time.Duration `koanf:"breaker_pause" allow:"100ms..10m"`   // for how long; then one question tries it
 }
 

@@ -14,6 +14,9 @@ var (
 	ErrBusy = errors.New("too busy")
 	// ErrReadOnly is temporary: the store takes no publications now (no space).
 	ErrReadOnly = errors.New("store is read-only")
+	// ErrQuota says that nothing was stored, because the App has as much as it may have:
+	// until some of it expires or is removed.
+	ErrQuota = errors.New("the app has stored as much as it may")
 	// ErrUnrecoverable says that a position belongs to another epoch, or lies
 	// above the channel's top.
 	ErrUnrecoverable = errors.New("unrecoverable position")
@@ -81,6 +84,12 @@ type PublishRequest struct {
 	Retention      Retention // of the channel
 	SkipHistory    bool      // deliver only, without an offset, though the channel has history
 	IdempotencyKey string    // "": none; scoped to app and channel
+	// FromReserve has it stored though the store is read-only for want of space. It is
+	// for what takes away something that was stored, so that no flood can be of it.
+	FromReserve bool
+	// Quota is how many bytes of history on disk the App may have: where it has as many,
+	// as this node knows, nothing is stored. What is under way comes on top. 0: any.
+	Quota int64
 }
 
 // IdempotencyWindow is how long an idempotency key is remembered.
@@ -117,7 +126,7 @@ type HistoryResult struct {
 
 // Publisher orders, stores and hands on publications.
 type Publisher interface {
-	// Publish fails with ErrBusy, ErrReadOnly, ErrClosed or an internal error.
+	// Publish fails with ErrBusy, ErrReadOnly, ErrQuota, ErrClosed or an internal error.
 	Publish(req PublishRequest, done func(PublishResult, error))
 }
 

@@ -42,6 +42,13 @@ func (b *breaker) allow(now time.Time) bool {
 	return true
 }
 
+// holds reports whether it keeps questions from the backend now.
+func (b *breaker) holds(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return now.Before(b.until)
+}
+
 // worked says that the backend has answered; closed reports whether that closes an
 // open breaker.
 func (b *breaker) worked() (closed bool) {

@@ -21,8 +21,8 @@ const (
 	DefaultBreakerPause    = 5 * time.Second
 )
 
-// MaxWaiting bounds the questions of one hook under way and waiting for a place; those
-// beyond are not asked.
+// MaxWaiting bounds the questions of one hook under way and waiting for a place, but
+// for those that each App may have beside others'; those beyond are not asked.
 const MaxWaiting = 10_000
 
 // Endpoint is where a hook is asked.
@@ -41,9 +41,9 @@ type Config struct {
 	Headers       []string            // of the client's request that are passed on
 	ClientHeaders []string            // of those that a client says in its connect
 
-	MaxConcurrent   int           // questions of one hook under way; 0: DefaultMaxConcurrent
+	MaxConcurrent   int           // questions of one hook and App under way; 0: DefaultMaxConcurrent
 	MaxReply        int           // bytes of an answer; 0: DefaultMaxReply
-	BreakerFailures int           // in a row that open the breaker of a hook; 0: DefaultBreakerFailures
+	BreakerFailures int           // in a row that open the breaker of a hook and App; 0: DefaultBreakerFailures
 	BreakerPause    time.Duration // until one question tries it again; 0: DefaultBreakerPause
 
 	Log     *slog.Logger
@@ -77,17 +77,15 @@ const DefaultBackend = "default"
 // Named lists the hooks that a namespace may have another backend for.
 func Named() []hub.Hook { return []hub.Hook{hub.HookSubscribe, hub.HookPublish, hub.HookSubRefresh} }
 
-// line is one hook of one backend. Each has its own places and breaker, so that a
-// slow one does not hold up the others.
+// line is one hook of one backend. Each has its own places and breaker for each App, so
+// that a slow one does not hold up the others.
 type line struct {
 	lineID
 
 	url     string
 	secret  []byte
 	timeout time.Duration
-	breaker breaker
-	places  chan struct{}
-	asking  atomic.Int64 // questions under way and waiting
+	lanes   lanes
 	times   metrics.Histogram
 	warned  atomic.Int64 // Unix seconds of the last warning
 	quiet   atomic.Int64 // failures since that were not told
@@ -114,7 +112,8 @@ func New(cfg Config) *Client {
 
 func (c *Client) add(who lineID, at Endpoint) {
 	l := &line{
-		lineID: who, url: at.URL, secret: at.Secret, timeout: at.Timeout, places: make(chan struct{}, c.cfg.MaxConcurrent),
+		lineID: who, url: at.URL, secret: at.Secret, timeout: at.Timeout,
+		lanes: lanes{make: c.lane, of: make(map[string]*lane)},
 		times: c.cfg.Metrics.HookTimes[string(who.hook)],
 	}
 	if l.timeout == 0 {
@@ -123,8 +122,14 @@ func (c *Client) add(who lineID, at Endpoint) {
 	if len(l.secret) == 0 {
 		l.secret = c.cfg.Secret
 	}
-	l.breaker.limit, l.breaker.pause = c.cfg.BreakerFailures, c.cfg.BreakerPause
 	c.lines[who] = l
+}
+
+func (c *Client) lane(app string) *lane {
+	return &lane{
+		app: app, places: make(chan struct{}, c.cfg.MaxConcurrent),
+		breaker: breaker{limit: c.cfg.BreakerFailures, pause: c.cfg.BreakerPause},
+	}
 }
 
 // worst is the state of that breaker of a hook which lets the fewest questions
@@ -132,10 +137,8 @@ func (c *Client) add(who lineID, at Endpoint) {
 func (c *Client) worst(hook hub.Hook) int64 {
 	worst := int64(stateClosed)
 	for who, l := range c.lines {
-		switch state := l.breaker.state.Load(); {
-		case who.hook != hook || state == stateClosed:
-		case state == stateOpen || worst == stateClosed:
-			worst = state
+		if who.hook == hook {
+			worst = worse(worst, l.lanes.worst())
 		}
 	}
 	return worst
@@ -206,44 +209,47 @@ func (c *Client) Ask(q hub.Question, done func(hub.Answer, error)) {
 func (c *Client) admit(l *line, q *hub.Question, done func(hub.Answer, error)) (why metrics.HookOutcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.closed:
+	if c.closed {
 		return metrics.HookStopping
-	case l.asking.Load() >= MaxWaiting:
+	}
+	now := time.Now()
+	at, room := l.lanes.enter(q.App, now)
+	if !room {
 		return metrics.HookBusy
-	case !l.breaker.allow(time.Now()):
+	}
+	if !at.breaker.allow(now) {
+		l.lanes.leave(at)
 		return metrics.HookBreakerOpen
 	}
-	l.asking.Add(1)
 	c.calls.Go(func() {
-		answer, err := c.ask(l, q)
-		l.asking.Add(-1)
+		answer, err := c.ask(l, at, q)
+		l.lanes.leave(at)
 		done(answer, err)
 	})
 	return ""
 }
 
 // ask puts one question, from its place in line to its outcome.
-func (c *Client) ask(l *line, q *hub.Question) (hub.Answer, error) {
+func (c *Client) ask(l *line, at *lane, q *hub.Question) (hub.Answer, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(c.ctx, l.timeout)
 	defer cancel()
 	defer func() { l.times.Took(time.Since(start)) }()
-	if !c.take(ctx, l) {
-		l.breaker.pass()
+	if !c.take(ctx, at) {
+		at.breaker.pass()
 		c.finish(l, metrics.HookBusy, ctx.Err())
 		return hub.Answer{}, hub.ErrNoAnswer
 	}
 	c.cfg.Metrics.HooksOpen.Add(1)
 	body, err := c.call(ctx, l, q)
 	c.cfg.Metrics.HooksOpen.Add(-1)
-	<-l.places
+	<-at.places
 
 	outcome := outcomeOf(err)
 	if outcome == metrics.HookTimeout && c.ctx.Err() != nil {
 		outcome = metrics.HookStopping
 	}
-	c.judge(l, outcome, err)
+	c.judge(l, at, outcome, err)
 	if err != nil {
 		c.finish(l, outcome, err)
 		return hub.Answer{}, hub.ErrNoAnswer
@@ -262,11 +268,11 @@ func (c *Client) ask(l *line, q *hub.Question) (hub.Answer, error) {
 }
 
 // take waits for a place.
-func (c *Client) take(ctx context.Context, l *line) bool {
+func (c *Client) take(ctx context.Context, at *lane) bool {
 	c.cfg.Metrics.HooksWait.Add(1)
 	defer c.cfg.Metrics.HooksWait.Add(-1)
 	select {
-	case l.places <- struct{}{}:
+	case at.places <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false
@@ -275,17 +281,17 @@ func (c *Client) take(ctx context.Context, l *line) bool {
 
 // judge tells the breaker. Only what a backend does not do for anybody counts as its
 // failure: an answer that makes no sense may be what one client has asked for.
-func (c *Client) judge(l *line, outcome metrics.HookOutcome, err error) {
+func (c *Client) judge(l *line, at *lane, outcome metrics.HookOutcome, err error) {
 	switch {
 	case outcome == metrics.HookStopping:
-		l.breaker.pass()
+		at.breaker.pass()
 	case outcome == metrics.HookTimeout, outcome == metrics.HookUnreachable, outcome == metrics.HookBroken, isServerError(err):
-		if l.breaker.failed(time.Now()) {
-			c.cfg.Log.Warn("hook breaker is open", "hook", string(l.hook), "backend", l.backend, "pause", c.cfg.BreakerPause, "error", err)
+		if at.breaker.failed(time.Now()) {
+			c.cfg.Log.Warn("hook breaker is open", "hook", string(l.hook), "backend", l.backend, "app", at.app, "pause", c.cfg.BreakerPause, "error", err)
 		}
 	default:
-		if l.breaker.worked() {
-			c.cfg.Log.Info("hook breaker is closed again", "hook", string(l.hook), "backend", l.backend)
+		if at.breaker.worked() {
+			c.cfg.Log.Info("hook breaker is closed again", "hook", string(l.hook), "backend", l.backend, "app", at.app)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -187,11 +188,14 @@ func TestSlowBackend(t *testing.T) {
 		t.Errorf("slow: %v", err)
 	}
 	<-asked
-	c.lines[lineID{hub.HookConnect, ""}].places <- struct{}{} // somebody has the only place
+	l := c.lines[lineID{hub.HookConnect, ""}]
+	l.lanes.of[""].places <- struct{}{} // somebody has the only place
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 1 {
 		t.Errorf("busy: %v", err)
 	}
-	c.lines[lineID{hub.HookConnect, ""}].asking.Store(MaxWaiting)
+	for range MaxWaiting {
+		l.lanes.enter("", time.Now())
+	}
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookConnect}); !errors.Is(err, hub.ErrNoAnswer) || count(c, hub.HookConnect, metrics.HookBusy) != 2 {
 		t.Errorf("a full line: %v", err)
 	}
@@ -277,6 +281,100 @@ func TestBreakerOpensForOneHook(t *testing.T) {
 	var said *hub.BackendError
 	if _, err := ask(t, c, hub.Question{Hook: hub.HookSubscribe}); !errors.As(err, &said) || said.Code != 404 {
 		t.Errorf("another hook: %v", err)
+	}
+}
+
+// What one App has asked and is not answered opens the breaker, and takes the places, of
+// that App alone.
+func TestAppsHoldUpThemselves(t *testing.T) {
+	asked, answer := make(chan struct{}, 8), make(chan struct{})
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var q question
+		_ = json.NewDecoder(r.Body).Decode(&q)
+		switch q.App {
+		case "down":
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		case "slow":
+			asked <- struct{}{}
+			<-answer
+		}
+		_, _ = io.WriteString(w, `{"result":{}}`)
+	})
+	c := newClient(t, url, func(cfg *Config) { cfg.BreakerFailures, cfg.BreakerPause, cfg.MaxConcurrent = 2, time.Hour, 1 })
+	of := func(app string) hub.Question { return hub.Question{Hook: hub.HookSubscribe, App: app} }
+	for range 5 {
+		_, _ = ask(t, c, of("down"))
+	}
+	if n := count(c, hub.HookSubscribe, metrics.HookBreakerOpen); n != 3 || c.cfg.Metrics.HookBreaker["subscribe"].Value() != stateOpen {
+		t.Errorf("%d questions met an open breaker, which is %d", n, c.cfg.Metrics.HookBreaker["subscribe"].Value())
+	}
+	held := []<-chan answered{asking(c, of("slow")), asking(c, of("slow"))}
+	<-asked // the other one waits for its place
+	for _, app := range []string{"well", "default"} {
+		if _, err := ask(t, c, of(app)); err != nil {
+			t.Errorf("%s: %v", app, err)
+		}
+	}
+	close(answer)
+	for _, h := range held {
+		if got := <-h; got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+// However many Apps there are, lanes are bounded, and Apps without one can still ask.
+func TestLanesAreBounded(t *testing.T) {
+	c := newClient(t, "http://127.0.0.1:0", nil)
+	l, now := &c.lines[lineID{hub.HookConnect, ""}].lanes, time.Unix(1000, 0)
+	enter := func(app string) *lane {
+		t.Helper()
+		at, room := l.enter(app, now)
+		if !room {
+			t.Fatalf("%s may not ask", app)
+		}
+		return at
+	}
+	all := make([]*lane, maxLanes)
+	for i := range all {
+		all[i] = enter(fmt.Sprint("app", i))
+	}
+	if beyond := enter("beyond"); beyond.app != "" || enter("another") != beyond || len(l.of) != maxLanes {
+		t.Errorf("%d lanes, and those beyond have %q", len(l.of), beyond.app)
+	}
+	for range 20 {
+		all[0].breaker.failed(now) // opens
+	}
+	for _, at := range all {
+		l.leave(at)
+	}
+	now = now.Add(sweepEvery)
+	if at := enter("beyond"); at.app != "beyond" || len(l.of) != 2 || l.of["app0"] == nil {
+		t.Errorf("of lanes that nobody needs %d are left, besides one whose breaker is open", len(l.of))
+	}
+}
+
+// One App that asks without end leaves others their share.
+func TestShareOfWaiting(t *testing.T) {
+	c := newClient(t, "http://127.0.0.1:0", nil)
+	l, now := &c.lines[lineID{hub.HookConnect, ""}].lanes, time.Unix(1000, 0)
+	fill := func(app string) (n int) {
+		for {
+			if _, room := l.enter(app, now); !room {
+				return n
+			}
+			n++
+		}
+	}
+	if n := fill("greedy"); n != MaxWaiting {
+		t.Errorf("one alone has %d", n)
+	}
+	if n := fill("modest"); n != MaxWaiting/2 {
+		t.Errorf("the other of two has %d", n)
+	}
+	if n := fill("late"); n != MaxWaiting/3 {
+		t.Errorf("the third has %d", n)
 	}
 }
 

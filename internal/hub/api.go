@@ -29,7 +29,7 @@ type API interface {
 	Channels(ctx context.Context, q ChannelQuery) (rows []ChannelInfo, more bool, err error)
 	Info() Info
 	Nodes(ctx context.Context, app string) ([]Info, error)
-	UseOfAll(ctx context.Context) ([]AppUse, error)
+	UseOfAll(ctx context.Context, app string) ([]AppUse, error)
 }
 
 // Publish is a publication from a backend; no permission is asked.
@@ -266,6 +266,7 @@ func (h *Hub) Info() Info {
 		Clients: int(h.open.Load() - h.guests.Load()), Users: h.users.users(), Uptime: time.Since(h.started),
 		Published: h.count.accepted(), Delivered: h.count.Deliveries.Value(),
 	}
-	info.Channels, info.Subs = h.topics.totals()
+	all := h.topics.totals()
+	info.Channels, info.Subs = all.channels, all.subscriptions
 	return info
 }

@@ -24,6 +24,7 @@ type App struct {
 	AllowAnonymous bool       // clients without a token may connect
 	MaxSessions    int        // at once; 0: Limits.ConnectionsPerApp
 	Publishes      limit.Rate // of clients and backends together; the zero value: Limits.PublishesPerApp
+	HistoryBytes   int64      // on disk, as engine.PublishRequest.Quota; 0: Limits.HistoryPerApp
 }
 
 // tenant is an App and what it uses.
@@ -41,6 +42,7 @@ type tenant struct {
 // channels hold for what is asked for from then on.
 func (h *Hub) SetApp(a App) {
 	orDefault(&a.MaxSessions, h.cfg.Limits.ConnectionsPerApp)
+	orDefault(&a.HistoryBytes, h.cfg.Limits.HistoryPerApp)
 	if !a.Publishes.Limited() {
 		a.Publishes = h.cfg.Limits.PublishesPerApp
 	}
@@ -160,31 +162,36 @@ type AppUse struct {
 	Channels      int
 	Subscriptions int
 	Published     uint64 // publications accepted since the App is there
+	HistoryBytes  int64  // of history on disk, as engine.PublishRequest.Quota counts them
 }
 
-// Use is what every App uses, by name. It looks at every channel and user: it is
-// for scrapes and people.
+// Use is what every App uses of this node, by name.
 func (h *Hub) Use() []AppUse {
-	byName := make(map[string]*AppUse)
-	list := make([]AppUse, 0, len(*h.tenants.Load()))
-	for _, name := range slices.Sorted(maps.Keys(*h.tenants.Load())) {
-		if t := h.tenant(name); t != nil {
-			list = append(list, AppUse{App: name, Sessions: int(t.sessions.Load()), Published: t.published.Load()})
-		}
+	tenants, channels := *h.tenants.Load(), h.topics.use()
+	list := make([]AppUse, 0, len(tenants))
+	for _, name := range slices.Sorted(maps.Keys(tenants)) {
+		list = append(list, h.use(tenants[name], channels[name]))
 	}
-	for i := range list {
-		byName[list[i].App] = &list[i]
-	}
-	h.topics.each(func(id channel.ID, n int) {
-		if use := byName[id.App]; use != nil {
-			use.Channels++
-			use.Subscriptions += n
-		}
-	})
-	h.users.each(func(app string) {
-		if use := byName[app]; use != nil {
-			use.Users++
-		}
-	})
 	return list
+}
+
+// useOf is what one App uses of this node, which is nothing where it is not there; "":
+// every App, as Use.
+func (h *Hub) useOf(app string) []AppUse {
+	if app == "" {
+		return h.Use()
+	}
+	t := h.tenant(app)
+	if t == nil {
+		return nil
+	}
+	return []AppUse{h.use(t, h.topics.useOf(app))}
+}
+
+func (h *Hub) use(t *tenant, of channelUse) AppUse {
+	return AppUse{
+		App: t.name, Sessions: int(t.sessions.Load()), Users: h.users.usersOf(t.name),
+		Channels: of.channels, Subscriptions: of.subscriptions, Published: t.published.Load(),
+		HistoryBytes: h.cfg.Taken(t.name),
+	}
 }

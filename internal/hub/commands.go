@@ -6,6 +6,7 @@ import (
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
+	"github.com/fanfare-push/fanfare/internal/metrics"
 )
 
 // This file is what a client may do with a channel beside subscribing to it:
@@ -44,7 +45,7 @@ type ClientPublish struct {
 }
 
 // Publish publishes for the client. Errors: ErrUnknownChannel, ErrBadRequest,
-// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly,
+// ErrPermissionDenied, ErrLimitExceeded (too large), ErrBusy, ErrReadOnly, ErrQuota,
 // ErrTooManyRequests; of the publish hook *BackendError and ErrNoAnswer, with
 // nothing stored.
 func (s *Session) Publish(p ClientPublish, done func(engine.PublishResult, error)) {
@@ -114,6 +115,7 @@ func (h *Hub) publish(t *tenant, req engine.PublishRequest, count *published, do
 		answer(engine.PublishResult{}, ErrTooManyRequests)
 		return
 	}
+	req.Quota = t.app.Load().HistoryBytes
 	cost := int64(publicationCost + len(req.Publication.Data))
 	h.gate.enter(cost, func(err error) {
 		if err != nil {
@@ -125,6 +127,9 @@ func (h *Hub) publish(t *tenant, req engine.PublishRequest, count *published, do
 			if err == nil {
 				h.tellPublished(&req, res)
 				h.count.PublishTime.Took(time.Since(start))
+			}
+			if errors.Is(err, ErrQuota) {
+				h.limits.reports[metrics.HistoryBytesPerApp].Refused(h.passed(start), t.name)
 			}
 			answer(res, err)
 		})

@@ -72,7 +72,7 @@ func (p *published) count(res engine.PublishResult, err error) {
 		p.busy.Inc()
 	case errors.Is(err, ErrReadOnly):
 		p.readOnly.Inc()
-	case errors.As(err, &said), errors.Is(err, ErrUnknownChannel), errors.Is(err, ErrBadRequest), errors.Is(err, ErrPermissionDenied):
+	case errors.As(err, &said), errors.Is(err, ErrQuota), errors.Is(err, ErrUnknownChannel), errors.Is(err, ErrBadRequest), errors.Is(err, ErrPermissionDenied):
 		p.refused.Inc()
 	default:
 		p.failed.Inc()

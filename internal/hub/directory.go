@@ -1,20 +1,24 @@
 package hub
 
-import "sync"
-
-// userKey names a user of one App.
-type userKey struct{ app, user string }
+import (
+	"slices"
+	"sync"
+)
 
 // directory finds the sessions of a user on every shard. Anonymous sessions are
 // not in it.
 type directory struct {
-	mu sync.Mutex
-	m  map[userKey][]*Session
+	mu   sync.Mutex
+	m    map[sharerKey][]*Session
+	apps map[string]int // how many are in m, by App; those that have any only
 }
 
-func newDirectory() *directory { return &directory{m: make(map[userKey][]*Session)} }
+func newDirectory() *directory {
+	return &directory{m: make(map[sharerKey][]*Session), apps: make(map[string]int)}
+}
 
-func keyOf(s *Session) userKey { return userKey{s.identity.App, s.identity.User} }
+// keyOf names the user of a session that has one.
+func keyOf(s *Session) sharerKey { return sharerKey{s.identity.App, s.identity.User} }
 
 // add reports whether the user has fewer than most sessions; 0: any number.
 func (d *directory) add(s *Session, most int) bool {
@@ -27,6 +31,9 @@ func (d *directory) add(s *Session, most int) bool {
 	if most > 0 && len(list) >= most {
 		return false
 	}
+	if len(list) == 0 {
+		d.apps[s.identity.App]++
+	}
 	d.m[keyOf(s)] = append(list, s)
 	return true
 }
@@ -38,18 +45,18 @@ func (d *directory) remove(s *Session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	list := d.m[keyOf(s)]
-	for i := range list {
-		if list[i] == s {
-			list[i] = list[len(list)-1]
-			list[len(list)-1] = nil
-			list = list[:len(list)-1]
-			break
-		}
+	i := slices.Index(list, s)
+	if i < 0 {
+		return
 	}
-	if len(list) == 0 {
-		delete(d.m, keyOf(s))
-	} else {
-		d.m[keyOf(s)] = list
+	last := len(list) - 1
+	list[i], list[last] = list[last], nil
+	if d.m[keyOf(s)] = list[:last]; last > 0 {
+		return
+	}
+	delete(d.m, keyOf(s))
+	if d.apps[s.identity.App]--; d.apps[s.identity.App] == 0 {
+		delete(d.apps, s.identity.App)
 	}
 }
 
@@ -57,16 +64,14 @@ func (d *directory) remove(s *Session) {
 func (d *directory) sessions(app, user string) []*Session {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]*Session(nil), d.m[userKey{app, user}]...)
+	return append([]*Session(nil), d.m[sharerKey{app, user}]...)
 }
 
-// each calls fn with the App of every user.
-func (d *directory) each(fn func(app string)) {
+// usersOf counts the distinct users of an App.
+func (d *directory) usersOf(app string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key := range d.m {
-		fn(key.app)
-	}
+	return d.apps[app]
 }
 
 // users counts distinct users.

@@ -39,6 +39,7 @@ type memEngine struct {
 	holdPubs   bool
 	heldPubs   []func()
 	publishErr error
+	quota      int64 // of the last publication
 }
 
 func newMemEngine() *memEngine {
@@ -65,6 +66,7 @@ func (e *memEngine) Unfollow(ch channel.ID) {
 func (e *memEngine) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.quota = req.Quota
 	if e.publishErr != nil {
 		done(engine.PublishResult{}, e.publishErr)
 		return

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -53,6 +52,7 @@ type Config struct {
 	HistoryBytes   int           // and their bytes
 
 	Limits Limits
+	Taken  func(app string) int64 // bytes of history on disk that an App has, as Publish goes by; nil: nothing is kept here
 }
 
 // Node names this process.
@@ -109,6 +109,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Taken == nil {
+		c.Taken = func(string) int64 { return 0 }
 	}
 	if c.NewLoop == nil {
 		c.NewLoop = NewGoLoop
@@ -191,8 +194,8 @@ func New(cfg Config) (*Hub, error) {
 		timedOut: h.count.publishWait, lineFull: h.count.publishQueueFull,
 	}
 	cfg.Metrics.Users.Bind(func() int64 { return int64(h.users.users()) })
-	cfg.Metrics.Channels.Bind(func() int64 { n, _ := h.topics.totals(); return int64(n) })
-	cfg.Metrics.Subscriptions.Bind(func() int64 { _, n := h.topics.totals(); return int64(n) })
+	cfg.Metrics.Channels.Bind(func() int64 { return int64(h.topics.totals().channels) })
+	cfg.Metrics.Subscriptions.Bind(func() int64 { return int64(h.topics.totals().subscriptions) })
 	for i := range cfg.Shards {
 		now := time.Now().UnixMilli()
 		h.shards = append(h.shards, &Shard{
@@ -302,22 +305,6 @@ func (h *Hub) closeIfEmpty() {
 			close(h.empty)
 		}
 	}
-}
-
-// pingRounds is how many times in an interval a shard sends pings.
-const pingRounds = 50
-
-// inRounds moves a ping to the round that comes next: answers to pings that leave
-// together are read together, where each by itself would wake the shard.
-func inRounds(at int64, interval time.Duration) int64 {
-	round := max(interval.Milliseconds()/pingRounds, 1)
-	return (at + round - 1) / round * round
-}
-
-// spread gives each session its own place in the ping interval, so that pings do
-// not come in waves after a storm of connects.
-func spread(interval time.Duration) int64 {
-	return interval.Milliseconds()/2 + rand.Int64N(interval.Milliseconds()/2+1)
 }
 
 // Draining reports whether Shutdown has begun.

@@ -19,6 +19,7 @@ type Limits struct {
 	ConnectsPerUser limit.Rate
 	ConnectsPerApp  limit.Rate
 	PublishesPerApp limit.Rate // from clients and backends
+	HistoryPerApp   int64      // bytes on disk
 	Connection      Activity   // of one session
 	User            Activity   // of all sessions of a user; anonymous ones have none
 	IP              Activity   // of all sessions from a host, see limit.Host
@@ -79,7 +80,8 @@ type limits struct {
 	connects   *limit.Set[netip.Addr]
 	connectsAs [sharers]*limit.Set[sharerKey] // of byUser and byApp
 	peers      *limit.Counts[netip.Addr]
-	any        [activities]bool // whether there is a limit at all
+	any        [activities]bool // whether there is a limit for every session
+	ofUsers    [activities]bool // whether there is one for those that have a user
 
 	node    *limit.Report // of MaxSessions
 	reports map[metrics.Limit]*limit.Report
@@ -107,6 +109,7 @@ func newLimits(cfg *Config) *limits {
 	for _, name := range []metrics.Limit{
 		metrics.ConnectionsPerApp, metrics.ConnectionsPerUser, metrics.ConnectionsPerIP,
 		metrics.ConnectsPerIP, metrics.ConnectsPerUser, metrics.ConnectsPerApp, metrics.PublishesPerApp,
+		metrics.HistoryBytesPerApp,
 	} {
 		report(name)
 	}
@@ -129,7 +132,11 @@ func newLimits(cfg *Config) *limits {
 			if set := limit.NewSet[sharerKey](together[by][a], 0); set != nil {
 				l.shared[a] = append(l.shared[a], sharedLimit{by, l.places, set, refused})
 				l.places++
-				l.any[a] = true
+				if by == byUser {
+					l.ofUsers[a] = true
+				} else {
+					l.any[a] = true
+				}
 			}
 		}
 	}
@@ -149,7 +156,7 @@ type spending struct {
 // spend takes n of what the session, and those that it shares a limit with, may do.
 func (s *Session) spend(a activity, n int) bool {
 	l := s.shard.hub.limits
-	if !l.any[a] {
+	if !s.limited(a) {
 		return true
 	}
 	now, u := s.shard.hub.passed(s.shard.turn), s.shard.spendingOf(s)
@@ -166,6 +173,15 @@ func (s *Session) spend(a activity, n int) bool {
 	}
 	return true
 }
+
+// limited reports whether there is a limit that can hold for the session: one that has
+// none does without buckets.
+func (s *Session) limited(a activity) bool {
+	l := s.shard.hub.limits
+	return l.any[a] || l.ofUsers[a] && s.hasUser()
+}
+
+func (s *Session) hasUser() bool { return s.identity != nil && !s.identity.Anonymous() }
 
 func (s *Session) spendShared(c *sharedLimit, held *limit.Held, now time.Duration, n int) bool {
 	if !held.Held() {
@@ -188,10 +204,10 @@ func (s *Session) spendShared(c *sharedLimit, held *limit.Held, now time.Duratio
 func (s *Session) sharerKey(by sharer) (sharerKey, bool) {
 	switch by {
 	case byUser:
-		if s.identity == nil || s.identity.Anonymous() {
+		if !s.hasUser() {
 			return sharerKey{}, false
 		}
-		return sharerKey{s.identity.App, s.identity.User}, true
+		return keyOf(s), true
 	case byAddress:
 		at, err := netip.ParseAddrPort(s.conn.Remote())
 		if err != nil {
@@ -208,7 +224,7 @@ const smallAnswer = 32
 
 // spendBytes takes a message of what the session may send.
 func (s *Session) spendBytes(n int) bool {
-	if !s.shard.hub.limits.any[sending] || s.pongBy != 0 && n <= smallAnswer && s.shard.spending[s] == nil {
+	if !s.limited(sending) || s.pongBy != 0 && n <= smallAnswer && s.shard.spending[s] == nil {
 		return true
 	}
 	return s.spend(sending, n)

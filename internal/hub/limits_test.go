@@ -231,6 +231,66 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// What an App may have on disk is its own limit or that of all, goes with each
+// publication, and what is refused for it is told, counted and logged.
+func TestHistoryPerApp(t *testing.T) {
+	l := newLimited(t, Limits{HistoryPerApp: 100})
+	taken := map[string]int64{channel.DefaultApp: 7}
+	l.cfg.Taken = func(app string) int64 { return taken[app] }
+	l.SetApp(App{Name: "other", Namespaces: l.cfg.Namespaces, Auth: l.cfg.Auth, HistoryBytes: 200})
+	publish := func(app string) (int64, error) {
+		_, err := l.Publish(t.Context(), Publish{App: app, Channel: "open:c", Data: []byte("{}")})
+		l.engine.mu.Lock()
+		defer l.engine.mu.Unlock()
+		return l.engine.quota, err
+	}
+	for app, want := range map[string]int64{channel.DefaultApp: 100, "other": 200} {
+		if quota, err := publish(app); err != nil || quota != want {
+			t.Errorf("%s: quota %d %v", app, quota, err)
+		}
+	}
+	l.engine.publishErr = engine.ErrQuota
+	if _, err := publish("other"); !errors.Is(err, ErrQuota) {
+		t.Error(err)
+	}
+	c := l.connect("ann", nil)
+	if err := l.do(publishing, c, 0); !errors.Is(err, ErrQuota) {
+		t.Errorf("a client: %v", err)
+	}
+	l.refused(metrics.HistoryBytesPerApp, 2)
+	if n := l.count.publishedByAPI.refused.Value(); n != 1 {
+		t.Errorf("%d publications are counted as refused", n)
+	}
+	if use := l.useOf(channel.DefaultApp); len(use) != 1 || use[0].HistoryBytes != 7 {
+		t.Errorf("%+v", use)
+	}
+}
+
+// Where only users are limited, who has no user has no buckets, until it signs in.
+func TestAnonymousHaveNoBucketsOfUsers(t *testing.T) {
+	rate := limit.Rate{PerSecond: 1, Burst: 2}
+	l := newLimited(t, Limits{User: Activity{Publishes: rate, Bytes: limit.Rate{PerSecond: 1 << 20, Burst: 1 << 20}}})
+	c := l.connect("", nil)
+	on(c.session, func() {
+		c.session.Heard(1000)
+		for range 5 {
+			if !c.session.spend(publishing, 1) {
+				t.Error("it is limited")
+			}
+		}
+		if n := len(c.session.shard.spending); n != 0 {
+			t.Errorf("%d sessions have buckets", n)
+		}
+		if err := c.session.SignIn("ann", nil); err != nil {
+			t.Error(err)
+		}
+		if !c.session.spend(publishing, 2) || c.session.spend(publishing, 1) {
+			t.Error("the limit of its user is not its own once it has one")
+		}
+	})
+	l.refused(metrics.PublishesPerUser, 1)
+}
+
 // An App's publications are counted together, whoever makes them, and what is
 // refused reaches nobody.
 func TestPublishesPerApp(t *testing.T) {

@@ -29,7 +29,7 @@ type questionKind string
 const (
 	askChannels    questionKind = "channels"    // channelPage
 	askInfo        questionKind = "info"        // Info
-	askUse         questionKind = "use"         // []AppUse
+	askUse         questionKind = "use"         // []AppUse: of one App, or of all
 	askSubscribers questionKind = "subscribers" // int
 	askSessions    questionKind = "sessions"    // []string: of Names those that are here
 )
@@ -48,7 +48,7 @@ func (h *Hub) Answer(data []byte) []byte {
 	case askInfo:
 		what = h.infoOf(q.App)
 	case askUse:
-		what = h.Use()
+		what = h.useOf(q.App)
 	case askSubscribers:
 		what = h.Subscribers(channel.ID{App: q.App, Name: q.Name})
 	case askSessions:
@@ -108,22 +108,21 @@ func (h *Hub) infoOf(app string) Info {
 		return info
 	}
 	info.Clients, info.Users, info.Channels, info.Subs, info.Published, info.Delivered = 0, 0, 0, 0, 0, 0
-	for _, u := range h.Use() {
-		if u.App == app {
-			info.Clients, info.Users, info.Channels, info.Subs, info.Published = u.Sessions, u.Users, u.Channels, u.Subscriptions, u.Published
-		}
+	for _, u := range h.useOf(app) {
+		info.Clients, info.Users, info.Channels, info.Subs, info.Published = u.Sessions, u.Users, u.Channels, u.Subscriptions, u.Published
 	}
 	return info
 }
 
-// UseOfAll adds up what every App uses of each node, by name. A user or channel that
-// is on several nodes counts on each of them. Error: ErrBusy.
-func (h *Hub) UseOfAll(ctx context.Context) ([]AppUse, error) {
-	others, err := gather[[]AppUse](ctx, h, &question{Kind: askUse})
+// UseOfAll adds up what one App uses of each node, or every App, by name, where app is
+// "". A user or channel that is on several nodes counts on each of them, history once.
+// Error: ErrBusy.
+func (h *Hub) UseOfAll(ctx context.Context, app string) ([]AppUse, error) {
+	others, err := gather[[]AppUse](ctx, h, &question{Kind: askUse, App: app})
 	if err != nil {
 		return nil, err
 	}
-	sum := h.Use()
+	sum := h.useOf(app)
 	place := make(map[string]int, len(sum))
 	for i := range sum {
 		place[sum[i].App] = i
@@ -144,6 +143,7 @@ func (u *AppUse) add(o *AppUse) {
 	u.Channels += o.Channels
 	u.Subscriptions += o.Subscriptions
 	u.Published += o.Published
+	u.HistoryBytes = max(u.HistoryBytes, o.HistoryBytes) // every node has all of it, or nothing
 }
 
 // SubscribersOfAll counts a channel's subscribers on all nodes. Error: ErrBusy.

@@ -105,6 +105,7 @@ var (
 	ErrTooManyRequests   = errors.New("too many requests")
 	ErrBusy              = engine.ErrBusy          // temporary: nothing stored, nothing delivered
 	ErrReadOnly          = engine.ErrReadOnly      // temporary: no space
+	ErrQuota             = engine.ErrQuota         // nothing stored: the App's history is full
 	ErrUnrecoverable     = engine.ErrUnrecoverable // position of another epoch
 	ErrShutdown          = errors.New("shutting down")
 	ErrUnknownSession    = errors.New("unknown session")

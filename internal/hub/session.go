@@ -205,15 +205,6 @@ func (s *Session) enter(identity *channel.Identity, r *ConnectRequest, done func
 	})
 }
 
-// firstPing arms the pings of a session that has its connect reply.
-func (s *Session) firstPing(in time.Duration) {
-	s.nextPing = s.shard.now + in.Milliseconds()
-	if in == 0 {
-		s.nextPing = inRounds(s.shard.now+spread(s.shard.hub.cfg.PingInterval), s.shard.hub.cfg.PingInterval)
-	}
-	s.arm()
-}
-
 func (s *Session) connectResult() ConnectResult {
 	cfg := &s.shard.hub.cfg
 	r := ConnectResult{Client: s.ID(), Ping: uint32(cfg.PingInterval / time.Second), Pong: !s.oneWay}
@@ -381,88 +372,4 @@ func (s *Session) end(d Disconnect) {
 	delete(s.shard.unsent, s)
 	s.out = nil // not kept for re-use: it may hold frames
 	s.shard.hub.count.Disconnects.Of(d.Code).Inc()
-}
-
-// Pong says that the client has answered a ping, or shown otherwise that it
-// lives.
-func (s *Session) Pong() {
-	if s.pongBy != 0 {
-		s.pongBy = 0
-		s.arm()
-	}
-}
-
-// Probe has the transport ask the peer for a sign of life, and reports whether it
-// can.
-func (s *Session) Probe() bool {
-	p, can := s.conn.(Prober)
-	if can {
-		p.Probe()
-	}
-	return can
-}
-
-// expiredGrace is how long a session or subscription outlives its token, so that
-// a client in a background tab has time to bring a new one.
-const expiredGrace = 25 * time.Second
-
-// arm sets the session's one timer to whatever comes first.
-func (s *Session) arm() {
-	if s.ended {
-		return
-	}
-	due := int64(0)
-	earlier := func(at int64) {
-		if at > 0 && (due == 0 || at < due) {
-			due = at
-		}
-	}
-	earlier(s.deadline())
-	earlier(s.pongBy)
-	earlier(s.nextPing)
-	earlier(s.refreshAt())
-	for _, sub := range s.subs {
-		earlier(sub.deadline())
-		earlier(sub.refreshAt())
-	}
-	s.shard.wheel.arm(s, due)
-}
-
-// deadline is when the session has to end; 0: never.
-func (s *Session) deadline() int64 {
-	if s.connected && s.expireAt > 0 && (!s.is(vouched) || s.shard.hub.asked.refresh) {
-		return s.expireAt + expiredGrace.Milliseconds()
-	}
-	return s.expireAt
-}
-
-func (s *Session) onTimer() {
-	if s.ended {
-		s.conn.Abort()
-		return
-	}
-	now := s.shard.now
-	switch at := s.deadline(); {
-	case at > 0 && now >= at && s.connected:
-		s.Disconnect(DisconnectExpired)
-		return
-	case at > 0 && now >= at:
-		s.Disconnect(DisconnectStale)
-		return
-	case s.pongBy > 0 && now >= s.pongBy:
-		s.Disconnect(DisconnectNoPong)
-		return
-	}
-	s.expireSubscriptions(now)
-	s.refreshDue(now)
-	s.shard.rest(s)
-	if s.nextPing > 0 && now >= s.nextPing {
-		cfg := &s.shard.hub.cfg
-		s.nextPing = inRounds(now+cfg.PingInterval.Milliseconds(), cfg.PingInterval)
-		if !s.oneWay {
-			s.pongBy = now + cfg.PongTimeout.Milliseconds()
-		}
-		s.enc.Protocol.Ping(s)
-	}
-	s.arm()
 }

@@ -17,8 +17,9 @@ type topic struct {
 	id channel.ID
 
 	// Guarded by the mutex of its stripe.
-	shards uint64 // bit i: shard i has subscribers
-	count  int    // subscribers on all shards
+	shards uint64      // bit i: shard i has subscribers
+	count  int         // subscribers on all shards
+	use    *channelUse // of its App in the stripe
 
 	deltas atomic.Int32 // subscribers with delta, on all shards
 
@@ -54,14 +55,25 @@ type topics struct {
 }
 
 type topicStripe struct {
-	mu sync.RWMutex
-	m  map[channel.ID]*topic
+	mu   sync.RWMutex
+	m    map[channel.ID]*topic
+	apps map[string]*channelUse // what is in m, by App; those that have something only
+	all  channelUse             // of them together, but for who is online
+}
+
+// channelUse is how many channels and subscriptions there are. Each stripe counts its
+// own, so that who subscribes writes nothing that all shards share.
+type channelUse struct{ channels, subscriptions int }
+
+func (u *channelUse) add(channels, subscriptions int) {
+	u.channels += channels
+	u.subscriptions += subscriptions
 }
 
 func newTopics(shards int) *topics {
 	t := &topics{seed: maphash.MakeSeed(), shards: shards}
 	for i := range t.stripes {
-		t.stripes[i].m = make(map[channel.ID]*topic)
+		t.stripes[i].m, t.stripes[i].apps = make(map[channel.ID]*topic), make(map[string]*channelUse)
 	}
 	return t
 }
@@ -90,12 +102,14 @@ func (t *topics) join(id channel.ID, shard int) (top *topic, first bool) {
 	defer st.mu.Unlock()
 	top = st.m[id]
 	if top == nil {
-		top = &topic{id: id, local: make([]subscribers, t.shards)}
+		top = &topic{id: id, use: st.useOf(id.App), local: make([]subscribers, t.shards)}
 		st.m[id] = top
+		st.count(top, 1, 0)
 		first = true
 	}
 	top.shards |= 1 << shard
 	top.count++
+	st.count(top, 0, 1)
 	return top, first
 }
 
@@ -109,11 +123,63 @@ func (t *topics) leave(top *topic, shard int, empty bool) (last bool) {
 		top.shards &^= 1 << shard
 	}
 	top.count--
+	st.count(top, 0, -1)
 	if top.count == 0 {
 		delete(st.m, top.id)
+		st.count(top, -1, 0)
 		return true
 	}
 	return false
+}
+
+// useOf makes it.
+func (st *topicStripe) useOf(app string) *channelUse {
+	u := st.apps[app]
+	if u == nil {
+		u = &channelUse{}
+		st.apps[app] = u
+	}
+	return u
+}
+
+// count adds to what the topic's App has in the stripe, and to all of it.
+func (st *topicStripe) count(top *topic, channels, subscriptions int) {
+	top.use.add(channels, subscriptions)
+	if !isOnline(top.id) {
+		st.all.add(channels, subscriptions)
+	}
+	if top.use.channels == 0 {
+		delete(st.apps, top.id.App)
+	}
+}
+
+// useOf is how many channels of an App there are, and subscriptions to them.
+func (t *topics) useOf(app string) (u channelUse) {
+	for i := range t.stripes {
+		st := &t.stripes[i]
+		st.mu.RLock()
+		if of := st.apps[app]; of != nil {
+			u.add(of.channels, of.subscriptions)
+		}
+		st.mu.RUnlock()
+	}
+	return u
+}
+
+// use is that of every App that has channels.
+func (t *topics) use() map[string]channelUse {
+	all := make(map[string]channelUse)
+	for i := range t.stripes {
+		st := &t.stripes[i]
+		st.mu.RLock()
+		for app, of := range st.apps {
+			u := all[app]
+			u.add(of.channels, of.subscriptions)
+			all[app] = u
+		}
+		st.mu.RUnlock()
+	}
+	return all
 }
 
 // each calls fn for every topic, stripe by stripe.
@@ -207,13 +273,13 @@ func (l *subscribers) forget() {
 	}
 }
 
-// totals counts channels and subscriptions.
-func (t *topics) totals() (channels, subscriptions int) {
-	t.each(func(id channel.ID, n int) {
-		if !isOnline(id) {
-			channels++
-			subscriptions += n
-		}
-	})
-	return channels, subscriptions
+// totals is what all Apps have together.
+func (t *topics) totals() (u channelUse) {
+	for i := range t.stripes {
+		st := &t.stripes[i]
+		st.mu.RLock()
+		u.add(st.all.channels, st.all.subscriptions)
+		st.mu.RUnlock()
+	}
+	return u
 }

@@ -75,6 +75,9 @@ func (b *Bucket) Take(now time.Duration, n int64, r Rate) (wait time.Duration, o
 	return 0, true
 }
 
+// Give takes back what was taken: n tokens, of which a bucket that is full has no need.
+func (b *Bucket) Give(n int64) { b.spent = max(b.spent-min(max(n, 0), MaxBurst)*billion, 0) }
+
 // Full reports whether nothing is missing, so that the bucket can be forgotten.
 func (b *Bucket) Full(now time.Duration, r Rate) bool {
 	b.gain(now, r)

@@ -67,6 +67,17 @@ func (s *Set[K]) Take(now time.Duration, key K, n int64) (wait time.Duration, ok
 	return p.find(now, key, s.rate, s.most).Take(now, n, s.rate)
 }
 
+// Give takes back n tokens that were taken of a key's bucket.
+func (s *Set[K]) Give(now time.Duration, key K, n int64) {
+	if s == nil {
+		return
+	}
+	p := &s.parts[maphash.Comparable(s.seed, key)%parts]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.find(now, key, s.rate, s.most).Give(n)
+}
+
 // find is a key's bucket, which may be that of others.
 func (p *part[K]) find(now time.Duration, key K, r Rate, most int) *slot {
 	b, known := p.buckets[key]

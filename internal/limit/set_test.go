@@ -3,6 +3,7 @@ package limit
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,29 @@ func TestSetKeepsKeysApart(t *testing.T) {
 
 // Keys that ask for nothing any more are forgotten, those that are owed nothing yet
 // are not.
+// What is given back can be taken again, and no more than the bucket holds.
+func TestGive(t *testing.T) {
+	s := NewSet[string](Rate{1, 10}, 0)
+	take := func(n int64, want bool) {
+		t.Helper()
+		if _, ok := s.Take(0, "a", n); ok != want {
+			t.Errorf("%d: %t", n, ok)
+		}
+	}
+	take(8, true)
+	s.Give(0, "a", 3)
+	take(6, false)
+	take(5, true)
+	s.Give(0, "b", 5)
+	take(1, false)
+	s.Give(0, "a", math.MaxInt64)
+	s.Give(0, "a", -5)
+	take(11, false)
+	take(10, true)
+	take(1, false)
+	NewSet[string](Rate{}, 0).Give(0, "a", 1)
+}
+
 func TestSetForgetsFullBuckets(t *testing.T) {
 	s := NewSet[int](Rate{PerSecond: 10, Burst: 10}, 0)
 	const many = 100_000

@@ -14,6 +14,7 @@ type AppRow struct {
 	Channels      int
 	Subscriptions int
 	Published     uint64
+	HistoryBytes  int64
 }
 
 // Apps shows what each App uses. Apps come and go, so unlike other labels the names
@@ -34,6 +35,7 @@ var appColumns = []struct {
 	{"app_channels", "Channels that have subscribers, by App.", prometheus.GaugeValue, func(r *AppRow) float64 { return float64(r.Channels) }},
 	{"app_subscriptions", "Subscriptions, by App.", prometheus.GaugeValue, func(r *AppRow) float64 { return float64(r.Subscriptions) }},
 	{"app_publications_total", "Publications accepted, of clients and backends, by App.", prometheus.CounterValue, func(r *AppRow) float64 { return float64(r.Published) }},
+	{"app_history_bytes", "What the publications of an App that are on disk count against its limit, by App.", prometheus.GaugeValue, func(r *AppRow) float64 { return float64(r.HistoryBytes) }},
 }
 
 func newApps() *Apps {

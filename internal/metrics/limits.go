@@ -27,6 +27,7 @@ const (
 	BytesPerUser            Limit = "bytes_per_user"
 	BytesPerIP              Limit = "bytes_per_ip"
 	BytesPerApp             Limit = "bytes_per_app"
+	HistoryBytesPerApp      Limit = "history_bytes_per_app"
 	APIRequestsPerKey       Limit = "api_requests_per_key"
 )
 
@@ -36,6 +37,6 @@ func allLimits() []Limit {
 		SubscribesPerConnection, SubscribesPerUser, SubscribesPerIP, SubscribesPerApp,
 		PublishesPerConnection, PublishesPerUser, PublishesPerIP, PublishesPerApp,
 		RPCsPerConnection, RPCsPerUser, RPCsPerIP, RPCsPerApp,
-		BytesPerConnection, BytesPerUser, BytesPerIP, BytesPerApp, APIRequestsPerKey,
+		BytesPerConnection, BytesPerUser, BytesPerIP, BytesPerApp, HistoryBytesPerApp, APIRequestsPerKey,
 	}
 }

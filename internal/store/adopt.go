@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/pack"
 )
@@ -63,6 +64,7 @@ func (b *Batch) adopt(e *Entry, rec *Record) (Outcome, error) {
 		b.found(rec)
 		rec.Epoch, rec.Top, rec.Last, rec.Oldest = a.Epoch, a.Top, min(a.Last, now), now
 		rec.Low, rec.Deleted, rec.Adopted = a.end(), a.end(), a.end()
+		rec.Sum, rec.Freed = adoptedSum, adoptedSum
 		rec.Size, rec.TTL, rec.MetaTTL = e.Retention.Size, e.Retention.TTL, e.Retention.MetaTTL
 	case rec.Epoch != a.Epoch || rec.Top < a.Top: // of a log that went on after it was moved
 		return Outcome{}, fmt.Errorf("apply: %w", ErrOtherChannel)
@@ -71,14 +73,18 @@ func (b *Batch) adopt(e *Entry, rec *Record) (Outcome, error) {
 	case a.end() < rec.Adopted:
 		return Outcome{}, fmt.Errorf("apply: %w", ErrNotNext)
 	}
-	b.putBelow(a, rec)
+	b.putBelow(e.Channel, a, rec)
 	b.reschedule(e.Channel, rec)
 	b.changed(e.Channel, rec)
 	return Outcome{Position: rec.Position()}, nil
 }
 
+// adoptedSum is from where sums of what is put below count down: more than any channel
+// takes, though nothing depends on that, as their differences are what counts.
+const adoptedSum = 1 << 40
+
 // putBelow writes what of a piece lies below the oldest publication that is here.
-func (b *Batch) putBelow(a *Adoption, rec *Record) {
+func (b *Batch) putBelow(ch channel.ID, a *Adoption, rec *Record) {
 	t := rec.Oldest
 	for n := rec.Adopted - a.First; n > 0; n-- {
 		p := a.Pubs[n-1]
@@ -86,10 +92,12 @@ func (b *Batch) putBelow(a *Adoption, rec *Record) {
 		// offsets.
 		p.Time = min(p.Time, t)
 		t = p.Time
-		b.put(rec.ID, p)
+		rec.Freed -= size(p)
+		b.takes(ch.App, int64(size(p)))
+		b.put(rec.ID, p, rec.Freed)
 	}
 	rec.Low, rec.Deleted, rec.Adopted, rec.Oldest = a.First, a.First, a.First, t
-	b.trimSize(rec)
+	b.trimSize(ch, rec)
 }
 
 // isEpoch reports whether a text can be one: what they are made of is written into

@@ -72,9 +72,11 @@ func (b *Batch) publish(e *Entry, rec *Record) (Outcome, error) {
 	}
 	rec.Top++
 	rec.Last = now
-	b.retain(e, rec)
 	e.Pub.Offset, e.Pub.Time = rec.Top, now
-	b.put(rec.ID, e.Pub)
+	b.put(rec.ID, e.Pub, rec.Sum)
+	rec.Sum += size(e.Pub)
+	b.takes(e.Channel.App, int64(size(e.Pub)))
+	b.retain(e, rec)
 	if e.Key != "" {
 		b.remember(rec.ID, e.Key, remembered{rec.Top, now})
 		rec.KeysUntil = now + keyWindow
@@ -107,7 +109,7 @@ func (b *Batch) remove(e *Entry, rec *Record) {
 		return
 	}
 	rec.Low = rec.Top + 1
-	b.trimDisk(rec, 0)
+	b.trimDisk(e.Channel, rec, 0)
 	b.changed(e.Channel, rec)
 }
 
@@ -123,24 +125,25 @@ func (b *Batch) drop(ch channel.ID, rec *Record) {
 	if rec.Deleted <= rec.Top {
 		b.deleteRange(appendPubKey(nil, rec.ID, rec.Deleted), appendPubKey(nil, rec.ID, rec.Top+1))
 	}
+	b.takes(ch.App, -int64(rec.Sum-rec.Freed))
 	*rec = Record{}
 }
 
 // retain takes over the entry's retention and raises the low-water mark to it.
 func (b *Batch) retain(e *Entry, rec *Record) {
 	rec.Size, rec.TTL, rec.MetaTTL = e.Retention.Size, e.Retention.TTL, e.Retention.MetaTTL
-	b.trimSize(rec)
+	b.trimSize(e.Channel, rec)
 	if rec.Low >= rec.Top { // it is the only one, or there is none
 		rec.Oldest = b.log.Time
 	}
 }
 
 // trimSize raises the low-water mark to what the channel keeps.
-func (b *Batch) trimSize(rec *Record) {
+func (b *Batch) trimSize(ch channel.ID, rec *Record) {
 	if size := uint64(max(rec.Size, 1)); rec.Top >= size {
 		rec.Low = max(rec.Low, rec.Top-size+1)
 	}
-	b.trimDisk(rec, max(uint64(max(rec.Size, 0)), minStale))
+	b.trimDisk(ch, rec, max(uint64(max(rec.Size, 0)), minStale))
 }
 
 // minStale is how many publications at least wait below the low-water mark
@@ -149,11 +152,12 @@ func (b *Batch) trimSize(rec *Record) {
 const minStale = 512
 
 // trimDisk deletes what is below the low-water mark if more than stale are.
-func (b *Batch) trimDisk(rec *Record, stale uint64) {
+func (b *Batch) trimDisk(ch channel.ID, rec *Record, stale uint64) {
 	if rec.Low-rec.Deleted <= stale {
 		return
 	}
 	b.deleteRange(appendPubKey(nil, rec.ID, rec.Deleted), appendPubKey(nil, rec.ID, rec.Low))
+	b.freed(ch.App, rec)
 	rec.Deleted = rec.Low
 }
 
@@ -233,7 +237,7 @@ func (b *Batch) Expire(d Due, rec *Record) error {
 		return fmt.Errorf("expire: %w", err)
 	}
 	rec.Low, rec.Oldest = low, oldest
-	b.trimDisk(rec, 0)
+	b.trimDisk(ch, rec, 0)
 	b.setDue(ch, rec, nextDue(rec))
 	b.changed(ch, rec)
 	return nil

@@ -241,7 +241,7 @@ func (s *script) expire(b *Batch) {
 	}
 }
 
-// commit says what the batch writes, but for the state of the log.
+// commit says what the batch writes, but for the state of the log and what Apps take.
 func (s *script) commit(b *Batch) {
 	if b.Empty() {
 		s.say("nothing is written")
@@ -261,7 +261,7 @@ func (s *script) commit(b *Batch) {
 		if !ok {
 			break
 		}
-		if key[0] != tableLog {
+		if key[0] != tableLog && key[0] != tableApp {
 			s.say("%s", write(kind, key, value))
 		}
 	}

@@ -19,6 +19,8 @@ type Batch struct {
 	seq     uint64
 	dirty   []dirtyRecord
 	keys    map[batchKey]remembered // not yet in Pebble
+	puts    []putSum                // likewise
+	apps    map[string]int64        // bytes that Apps take more, or less, than before
 	key     []byte                  // scratch
 	value   []byte                  // scratch
 	scratch []byte
@@ -38,7 +40,7 @@ type batchKey struct {
 func (s *Store) NewBatch() *Batch {
 	b, ok := s.batches.Get().(*Batch)
 	if !ok {
-		b = &Batch{keys: make(map[batchKey]remembered)}
+		b = &Batch{keys: make(map[batchKey]remembered), apps: make(map[string]int64)}
 	}
 	s.seq++
 	b.store, b.log, b.seq = s, s.log, s.seq
@@ -65,6 +67,7 @@ func (b *Batch) Commit() (err error) {
 		b.value = d.rec.append(b.value[:0], b.log.Incarnation)
 		b.set(b.key, b.value)
 	}
+	b.commitTaken()
 	b.value = b.log.append(b.value[:0])
 	b.set(logKey, b.value)
 	// Pebble panics where it cannot go on, and its logger does for us when it
@@ -107,7 +110,8 @@ func (b *Batch) free() error {
 	s := b.store
 	clear(b.dirty)
 	clear(b.keys)
-	*b = Batch{dirty: b.dirty[:0], keys: b.keys, key: b.key, value: b.value, scratch: b.scratch}
+	clear(b.apps)
+	*b = Batch{dirty: b.dirty[:0], keys: b.keys, puts: b.puts[:0], apps: b.apps, key: b.key, value: b.value, scratch: b.scratch}
 	s.batches.Put(b)
 	return err
 }
@@ -119,10 +123,12 @@ func (b *Batch) changed(ch channel.ID, rec *Record) {
 	}
 }
 
-func (b *Batch) put(id uint64, p *engine.Publication) {
+// put writes a publication; sum is what those before it ever took.
+func (b *Batch) put(id uint64, p *engine.Publication, sum uint64) {
 	b.key = appendPubKey(b.key[:0], id, p.Offset)
-	b.value = AppendPublication(b.value[:0], p)
+	b.value = appendStored(b.value[:0], p, sum)
 	b.set(b.key, b.value)
+	b.puts = append(b.puts, putSum{id, p.Offset, sum})
 }
 
 func (b *Batch) remember(id uint64, key string, k remembered) {

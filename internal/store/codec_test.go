@@ -44,6 +44,16 @@ func TestPublicationsRoundTrip(t *testing.T) {
 		if again := AppendPublication(nil, p); !bytes.Equal(again, b) {
 			t.Errorf("%s is not the same bytes again", name)
 		}
+		if _, known, err := publicationSum(b); known || err != nil {
+			t.Errorf("%s has a sum: %v", name, err)
+		}
+		stored := appendStored(nil, p, math.MaxUint64)
+		if sum, known, err := publicationSum(stored); !known || err != nil || sum != math.MaxUint64 {
+			t.Errorf("%s, stored: sum %d %t %v", name, sum, known, err)
+		}
+		if again, err := DecodePublication(stored, p.Offset); err != nil || !reflect.DeepEqual(normal(again), normal(got)) {
+			t.Errorf("%s, stored: %+v %v", name, again, err)
+		}
 	}
 }
 
@@ -63,6 +73,7 @@ var codecRecords = []Record{
 	{ID: 1, Low: 1, Deleted: 1},
 	{ID: 7, Top: 9, Low: 10, Deleted: 10, Size: 5, TTL: time.Hour, MetaTTL: time.Hour, Last: 1, Oldest: 2, KeysUntil: 3, Due: 4},
 	{ID: 8, Top: 9, Low: 4, Deleted: 4, Size: 5, Last: 1, Oldest: 2, Adopted: 4},
+	{ID: 8, Top: 9, Low: 4, Deleted: 4, Size: 5, Last: 1, Oldest: 2, Sum: 1 << 41, Freed: math.MaxUint64, Adopted: 4},
 	{ID: math.MaxUint64, Top: math.MaxUint64 - 1, Low: math.MaxUint64, Deleted: 3, Size: math.MaxInt, Last: math.MaxInt64},
 }
 
@@ -84,6 +95,20 @@ func TestRecordsRoundTrip(t *testing.T) {
 		if _, err := decodeRecord(bad.append(nil, 5), 5); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+// Records of the versions before are read, and count as empty.
+func TestRecordsOfOlderVersions(t *testing.T) {
+	own := []byte{7, 9, 4, 4, 5, 0, 0, 1, 2, 0, 0} // id, top, low … due
+	want := Record{ID: 7, Epoch: epoch(5, 7), Top: 9, Low: 4, Deleted: 4, Size: 5, Last: 1, Oldest: 2}
+	if got, err := decodeRecord(append([]byte{1}, own...), 5); err != nil || got != want {
+		t.Errorf("%+v %v, want %+v", got, err, want)
+	}
+	adopted := append(append([]byte{2}, own...), 4, 5, 1, 'e')
+	want.Adopted, want.Epoch = 4, "e"
+	if got, err := decodeRecord(adopted, 5); err != nil || got != want {
+		t.Errorf("%+v %v, want %+v", got, err, want)
 	}
 }
 
@@ -146,6 +171,7 @@ func TestKeysSort(t *testing.T) {
 func FuzzPublication(f *testing.F) {
 	for _, p := range codecPublications {
 		f.Add(AppendPublication(nil, p))
+		f.Add(appendStored(nil, p, 1<<40))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := DecodePublication(b, 1)
@@ -205,6 +231,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(appendDueKey(nil, 3, 4))
 	f.Add(appendChannel(nil, testChannel))
 	f.Add(remembered{5, 6}.append(nil))
+	f.Add(appendTaken(nil, -7))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if id, offset, err := decodePubKey(b); err == nil && !bytes.Equal(appendPubKey(nil, id, offset), b) {
 			t.Errorf("publication %d/%d", id, offset)
@@ -214,6 +241,11 @@ func FuzzKeys(f *testing.F) {
 		}
 		if k, err := decodeRemembered(b); err == nil && !bytes.Equal(k.append(nil), b) {
 			t.Errorf("%+v", k)
+		}
+		if n, err := decodeTaken(b); err == nil {
+			if again, err := decodeTaken(appendTaken(nil, n)); err != nil || again != n {
+				t.Errorf("%d taken, then %d %v", n, again, err)
+			}
 		}
 		ch, err := decodeChannel(b)
 		if err != nil {

@@ -86,6 +86,9 @@ type Record struct {
 	Oldest    int64         // the publication at Low is not older than this log time
 	KeysUntil int64         // log time until which an idempotency key is remembered
 	Due       int64         // log time of its entry in the time index; 0: it has none
+	// Sum is what all publications up to Top ever took, and Freed that of those which
+	// are deleted from disk, both in bytes as of size.
+	Sum, Freed uint64
 	// Adopted is down to which offset it has come over from another log, whose epoch
 	// it keeps; 0: it is of this log.
 	Adopted uint64

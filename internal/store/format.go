@@ -27,6 +27,7 @@ import (
 //	i period:4 id:8 key            → offset:8 time:8     idempotency; period = log time / window
 //	d due:8 id:8                   → len(app) app name   time index: when to look at a channel again
 //	w writer                       → count time          writers of a replicated log
+//	a app                          → bytes               what the publications of an App take; none: 0
 //
 // Values begin with a version byte. A reader refuses what is newer than it
 // knows; the format number rises whenever an older program could misread.
@@ -42,6 +43,7 @@ const (
 	tableKey     = 'i'
 	tableDue     = 'd'
 	tableWriter  = 'w'
+	tableApp     = 'a'
 
 	valueVersion = 1
 )

@@ -61,6 +61,7 @@ type Store struct {
 	unsynced    bool
 	maxBytes    int64
 	batches     sync.Pool
+	taken       taken
 
 	// Owned by whoever fills batches.
 	log    Log
@@ -174,7 +175,7 @@ func (s *Store) begin(cfg *Config, formatted bool) error {
 		err = fmt.Errorf("data directory %s %w", s.dir, ErrOtherLog)
 	}
 	if err == nil {
-		err = s.loadWriters()
+		err = errors.Join(s.loadWriters(), s.loadTaken())
 	}
 	s.incarnation, s.recent = s.log.Incarnation, newRecentKeys(s.log)
 	return err

@@ -46,44 +46,47 @@ func decodeLog(b []byte) (Log, error) {
 	return l, r.End("log state")
 }
 
-// recordVersion is that of a record of a channel that came from another log.
-const recordVersion = 2
+// Versions of a record. What is of an older one is read, and counts as empty.
+const (
+	adoptedVersion = 2 // of a channel that came from another log
+	recordVersion  = 3 // with what its publications take
+)
 
 // append needs the log's incarnation: a channel keeps a foreign epoch only in the
 // log that took it over.
 func (r *Record) append(dst []byte, incarnation uint64) []byte {
-	if r.Adopted == 0 {
-		return r.appendOwn(append(dst, valueVersion))
-	}
-	dst = r.appendOwn(append(dst, recordVersion))
-	dst = binary.AppendUvarint(binary.AppendUvarint(dst, r.Adopted), incarnation)
-	return pack.AppendString(dst, r.Epoch)
-}
-
-func (r *Record) appendOwn(dst []byte) []byte {
+	dst = append(dst, recordVersion)
 	for _, v := range [...]uint64{
 		r.ID, r.Top, r.Low, r.Deleted, uint64(r.Size), uint64(r.TTL), uint64(r.MetaTTL),
-		uint64(r.Last), uint64(r.Oldest), uint64(r.KeysUntil), uint64(r.Due),
+		uint64(r.Last), uint64(r.Oldest), uint64(r.KeysUntil), uint64(r.Due), r.Sum, r.Freed, r.Adopted,
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
-	return dst
+	if r.Adopted == 0 {
+		return dst
+	}
+	return pack.AppendString(binary.AppendUvarint(dst, incarnation), r.Epoch)
 }
 
 func decodeRecord(b []byte, incarnation uint64) (Record, error) {
 	r := read(b)
-	adopted := len(b) > 0 && b[0] == recordVersion
 	if err := r.Version(recordVersion, "channel record"); err != nil {
 		return Record{}, err
 	}
+	version := b[0]
 	c := Record{
 		ID: r.Uvarint(), Top: r.Uvarint(), Low: r.Uvarint(), Deleted: r.Uvarint(), Size: int(r.Time()),
 		TTL: time.Duration(r.Time()), MetaTTL: time.Duration(r.Time()),
 		Last: r.Time(), Oldest: r.Time(), KeysUntil: r.Time(), Due: r.Time(),
 	}
 	c.Epoch = epoch(incarnation, c.ID)
-	if adopted {
+	if version >= recordVersion {
+		c.Sum, c.Freed = r.Uvarint(), r.Uvarint()
+	}
+	if version >= adoptedVersion {
 		c.Adopted = r.Uvarint()
+	}
+	if c.Adopted != 0 || version == adoptedVersion {
 		by, foreign := r.Uvarint(), r.String()
 		if by == incarnation {
 			c.Epoch = foreign
@@ -102,6 +105,7 @@ const (
 	hasEvent
 	hasTags
 	hasInfo
+	hasSum
 	hasUnknown // and all above
 )
 
@@ -110,6 +114,18 @@ const (
 func AppendPublication(dst []byte, p *engine.Publication) []byte {
 	dst = append(dst, valueVersion, publicationFlags(p))
 	dst = binary.AppendUvarint(dst, uint64(p.Time))
+	return appendParts(dst, p)
+}
+
+// appendStored encodes a publication of a store: with the sum of those before it.
+func appendStored(dst []byte, p *engine.Publication, sum uint64) []byte {
+	dst = append(dst, valueVersion, publicationFlags(p)|hasSum)
+	dst = binary.AppendUvarint(dst, uint64(p.Time))
+	dst = binary.AppendUvarint(dst, sum)
+	return appendParts(dst, p)
+}
+
+func appendParts(dst []byte, p *engine.Publication) []byte {
 	if p.Event != "" {
 		dst = pack.AppendString(dst, p.Event)
 	}
@@ -164,6 +180,20 @@ func publicationTime(b []byte) (int64, error) {
 	return t, r.End("publication")
 }
 
+// publicationSum reads only what the publications before an encoded one ever took;
+// false where that was not counted yet.
+func publicationSum(b []byte) (sum uint64, known bool, err error) {
+	r := read(b)
+	if err := r.version("publication"); err != nil {
+		return 0, false, err
+	}
+	known = r.Byte()&hasSum != 0
+	if r.Time(); known {
+		sum = r.Uvarint()
+	}
+	return sum, known, r.End("publication")
+}
+
 // DecodePublication is what AppendPublication wrote. It keeps parts of b.
 func DecodePublication(b []byte, offset uint64) (*engine.Publication, error) {
 	r := read(b)
@@ -174,6 +204,9 @@ func DecodePublication(b []byte, offset uint64) (*engine.Publication, error) {
 	p := &engine.Publication{Offset: offset, Binary: flags&hasBinary != 0, Time: r.Time()}
 	if flags >= hasUnknown {
 		r.Failed = true
+	}
+	if flags&hasSum != 0 {
+		r.Uvarint()
 	}
 	if flags&hasEvent != 0 {
 		p.Event = r.String()
@@ -202,4 +235,20 @@ func (r *reader) tags() map[string]string {
 		tags[k] = r.String()
 	}
 	return tags
+}
+
+func appendTaken(dst []byte, bytes int64) []byte {
+	return binary.AppendVarint(append(dst, valueVersion), bytes)
+}
+
+func decodeTaken(b []byte) (int64, error) {
+	r := read(b)
+	if err := r.version("what an app takes"); err != nil {
+		return 0, err
+	}
+	n, used := binary.Varint(r.B)
+	if used != len(r.B) || used <= 0 {
+		return 0, fmt.Errorf("what an app takes: %w", errMalformed)
+	}
+	return n, nil
 }

@@ -172,15 +172,17 @@ func CheckName(name string) error {
 
 // Settings are what can be set of an App. They are in the JSON of the server API.
 type Settings struct {
-	AllowAnonymous bool `json:"allow_anonymous"` // clients may connect without a token
-	Connections    int  `json:"connections"`     // at once; 0: limits.connections_per_app
-	Publishes      int  `json:"publishes"`       // in a second, of clients and backends; 0: limits.publishes_per_app
+	AllowAnonymous bool  `json:"allow_anonymous"` // clients may connect without a token
+	Connections    int   `json:"connections"`     // at once; 0: limits.connections_per_app
+	Publishes      int   `json:"publishes"`       // in a second, of clients and backends; 0: limits.publishes_per_app
+	HistoryBytes   int64 `json:"history_bytes"`   // on disk; 0: limits.history_bytes_per_app
 }
 
 // Bounds of Settings.
 const (
 	MaxConnections = 10_000_000
 	MaxPublishes   = 10_000_000
+	MaxHistory     = 1 << 50 // bytes
 )
 
 func (s *Settings) check() error {
@@ -189,6 +191,9 @@ func (s *Settings) check() error {
 	}
 	if s.Publishes < 0 || s.Publishes > MaxPublishes {
 		return fmt.Errorf("%w: publishes must be 0 to %d", ErrBadChange, MaxPublishes)
+	}
+	if s.HistoryBytes < 0 || s.HistoryBytes > MaxHistory {
+		return fmt.Errorf("%w: history_bytes must be 0 to %d", ErrBadChange, int64(MaxHistory))
 	}
 	return nil
 }

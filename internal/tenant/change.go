@@ -30,6 +30,13 @@ type Change struct {
 	Upto uint64 `json:"upto,omitempty"`
 }
 
+// takesAway reports whether a change only takes away what there is: it is stored also
+// where nothing else is for want of space, because what it closes must be closed. What
+// there is is bounded, and nothing comes to it meanwhile, so such changes are few.
+func (c *Change) takesAway() bool {
+	return c.Remove || c.RevokeKey != "" || c.RemoveNamespace != ""
+}
+
 // Rotation gives a key another secret.
 type Rotation struct {
 	ID     string    `json:"id"`

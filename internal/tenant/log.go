@@ -49,7 +49,7 @@ func (r *Registry) append(ctx context.Context, c *Change) (uint64, error) {
 	}
 	res, err := engine.Await(ctx, func(done func(engine.PublishResult, error)) {
 		r.cfg.Log.Publish(engine.PublishRequest{
-			Channel: changes, Retention: retention(), Publication: engine.Publication{Data: data},
+			Channel: changes, Retention: retention(), Publication: engine.Publication{Data: data}, FromReserve: c.takesAway(),
 		}, done)
 	})
 	return res.Offset, err

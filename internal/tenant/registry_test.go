@@ -29,7 +29,12 @@ func (follower) Publication(channel.ID, string, *engine.Publication) {}
 // openEngine opens the engine of a directory, until close or the end of the test.
 func openEngine(t *testing.T, dir string) (e *local.Engine, closeIt func()) {
 	t.Helper()
-	e, err := local.Open(local.Config{Dir: dir})
+	return openConfigured(t, local.Config{Dir: dir})
+}
+
+func openConfigured(t *testing.T, cfg local.Config) (e *local.Engine, closeIt func()) {
+	t.Helper()
+	e, err := local.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +115,61 @@ func TestChangesAreKept(t *testing.T) {
 	if err := r.Do(t.Context(), Change{App: "gone", Create: &Settings{}}); !errors.Is(err, ErrExists) {
 		t.Errorf("a name is used again: %v", err)
 	}
+}
+
+// Where less space is free than is kept in reserve, nothing is made any more, but what
+// there is can be taken away, for good.
+func TestRevocationsNeedNoSpace(t *testing.T) {
+	dir := t.TempDir()
+	e, closeIt := openEngine(t, dir)
+	r, ctx := open(t, Config{Log: e}), t.Context()
+	publish, _ := furnish(t, r, "shop")
+	_, stays := furnish(t, r, "news")
+	furnish(t, r, "gone")
+	closeIt()
+
+	e, closeIt = openConfigured(t, local.Config{Dir: dir, ReserveBytes: 1 << 50})
+	if s := e.Status(); s.Ready || !strings.Contains(s.Reason, "no space") {
+		t.Fatalf("%+v", s)
+	}
+	r = open(t, Config{Log: e})
+	before := dump(t, r)
+	for what, c := range map[string]Change{
+		"an app":      {App: "more", Create: &Settings{}},
+		"settings":    {App: "news", Update: &Settings{Connections: 9}},
+		"a namespace": {App: "news", SetNamespace: &channel.Namespace{Name: "more"}},
+		"a secret":    {App: "news", RotateKey: &Rotation{ID: "news-sign", Secret: Secret{Text: strings.Repeat("s", MinSecret)}}},
+	} {
+		if err := r.Do(ctx, c); !errors.Is(err, engine.ErrReadOnly) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got := dump(t, r); got != before {
+		t.Errorf("what is refused changed\n%s to\n%s", before, got)
+	}
+	must(t, r.Do(ctx, Change{App: "shop", RevokeKey: "shop-publish"}))
+	must(t, r.Do(ctx, Change{App: "news", RemoveNamespace: r.App("news").Namespaces[0].Name}))
+	must(t, r.Do(ctx, Change{App: "gone", Remove: true}))
+	check := func(when string) {
+		t.Helper()
+		if _, _, found := r.Caller(publish); found {
+			t.Errorf("%s: the key that was revoked is found", when)
+		}
+		if n := len(r.App("news").Namespaces); n != 0 {
+			t.Errorf("%s: %d namespaces", when, n)
+		}
+		if r.App("gone") != nil {
+			t.Errorf("%s: the App that was removed is there", when)
+		}
+		if s := r.App("news").Signing(); len(s) != 1 || s[0].Text != stays {
+			t.Errorf("%s: another App has the secrets %v", when, s)
+		}
+	}
+	check("at once")
+	closeIt()
+	e, _ = openConfigured(t, local.Config{Dir: dir, ReserveBytes: 1 << 50})
+	r = open(t, Config{Log: e})
+	check("after a restart")
 }
 
 // The log may be cut at any place before the Apps were written down last.
@@ -457,6 +517,8 @@ func TestRefusedChanges(t *testing.T) {
 		{Change{App: "shop", SetNamespace: &channel.Namespace{Name: "xy", Options: channel.Options{SubscribeProxyEnabled: true}}}, bad},
 		{Change{App: "shop", RemoveNamespace: "xy"}, ErrNotFound},
 		{Change{App: "shop", Update: &Settings{Publishes: -1}}, ErrBadChange},
+		{Change{App: "shop", Update: &Settings{HistoryBytes: -1}}, ErrBadChange},
+		{Change{App: "shop", Update: &Settings{HistoryBytes: MaxHistory + 1}}, ErrBadChange},
 	} {
 		if err := r.Do(t.Context(), tt.c); !errors.Is(err, tt.want) {
 			t.Errorf("%+v: %v, want %v", tt.c, err, tt.want)

@@ -15,30 +15,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
-	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/hub/hubtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait; no test is decided by it.
 const patience = 20 * time.Second
-
-// noEngine fulfils of the contract what a hub without publications needs.
-type noEngine struct{ engine.Engine }
-
-func (noEngine) Attach(engine.Follower) {}
-
-type nobody struct{}
-
-func (nobody) Connection(string) (*channel.Identity, error) {
-	return nil, channel.ErrTokenInvalid
-}
-
-func (nobody) Subscription(string) (*channel.SubscriptionGrant, error) {
-	return nil, channel.ErrTokenInvalid
-}
 
 // mode is one engine over one kind of connection.
 type mode struct {
@@ -109,14 +93,7 @@ func newShard(t *testing.T, e Engine) *hub.Shard {
 // newHub is a hub of one shard, to be shut down by the caller.
 func newHub(t *testing.T, e Engine) (*hub.Hub, *hub.Shard) {
 	t.Helper()
-	ns, err := channel.NewNamespaces(channel.Options{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := hub.New(hub.Config{Engine: noEngine{}, Namespaces: ns, Auth: nobody{}, NewLoop: e.NewLoop, Shards: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := hubtest.New(t, e.NewLoop, 1, nil)
 	shard := h.Any() // these streams carry no sessions
 	return h, shard
 }

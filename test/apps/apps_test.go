@@ -50,6 +50,7 @@ type house struct {
 
 	t      *testing.T
 	dir    string
+	env    []string
 	client *http.Client
 }
 
@@ -66,7 +67,7 @@ func (h *house) start() {
 	ctx, cancel := context.WithTimeout(h.t.Context(), timeout)
 	defer cancel()
 	var err error
-	if h.Server, err = server.Start(ctx, server.Options{Bin: bin, Dir: h.dir, Config: settings, APIKey: operatorKey}); err != nil {
+	if h.Server, err = server.Start(ctx, server.Options{Bin: bin, Dir: h.dir, Config: settings, Env: h.env, APIKey: operatorKey}); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // Keys and namespaces hold at once, and after kill -9.
@@ -72,6 +74,83 @@ func TestRemovedApp(t *testing.T) {
 	}
 	h.must(blue.keys["publish"], "publish", `{"channel":"room","data":"still here"}`, nil)
 	other.await("still here")
+}
+
+// A full disk keeps no key in force and no App in place.
+func TestRevocationOnAFullDisk(t *testing.T) {
+	h := open(t)
+	red, blue := h.createApp("red", ""), h.createApp("blue", "")
+	h.Kill()
+	h.env = []string{"FANFARE_STORE_RESERVE_SIZE=1PiB"} // more than any disk has free
+	h.start()
+	const post = `{"channel":"chat:1","data":1}`
+	if code := h.refused(red.keys["publish"], "publish", post); code != 111 {
+		t.Fatalf("the disk is not full: code %d", code)
+	}
+	if code := h.refused(red.keys["admin"], "key_create", `{"scope":"read"}`); code != 111 {
+		t.Errorf("a key is made: code %d", code)
+	}
+	enter := func(want string) {
+		t.Helper()
+		to, _ := h.listen("/connection/websocket?app=red", `{"id":1,"connect":{"token":"`+red.sign(jwt.MapClaims{"sub": "zoe"})+`"}}`)
+		to.await(want)
+	}
+	enter(`"connect"`)
+	h.must(red.keys["admin"], "key_revoke", `{"id":"`+red.signID+`"}`, nil)
+	h.must(operatorKey, "app_remove", `{"app":"blue"}`, nil)
+	check := func(when string) {
+		t.Helper()
+		t.Log(when)
+		enter("invalid token")
+		if code := h.refused(blue.keys["publish"], "publish", post); code != 101 {
+			t.Errorf("%s, a key of an App that was removed: code %d", when, code)
+		}
+	}
+	check("at once")
+	h.Kill()
+	h.start()
+	check("after kill -9")
+}
+
+// An App that has as much history as it may is refused more, also after kill -9, and
+// costs no other App anything.
+func TestHistoryOfApps(t *testing.T) {
+	h := open(t)
+	red, blue := h.createApp("red", `,"history_bytes":50000`), h.createApp("blue", "")
+	post := `{"channel":"room","data":"` + strings.Repeat("x", 1000) + `"}`
+	stored, code := 0, 0
+	for ; code == 0 && stored < 100; stored++ {
+		code = h.refused(red.keys["publish"], "publish", post)
+	}
+	if stored--; code != 106 || stored < 40 || stored > 50 {
+		t.Fatalf("after %d of a thousand bytes: code %d", stored, code)
+	}
+	to, _ := h.listen("/connection/websocket?app=red", `{"id":1,"connect":{"token":"`+red.token("zoe")+`"}}`+"\n"+`{"id":2,"publish":{"channel":"room","data":1}}`)
+	to.await(`"code":106`)
+	h.Kill()
+	h.start()
+	if code := h.refused(red.keys["publish"], "publish", post); code != 106 {
+		t.Errorf("after kill -9: code %d", code)
+	}
+	var kept struct{ Publications []struct{ Offset int } }
+	h.must(red.keys["read"], "history", `{"channel":"room","limit":1000}`, &kept)
+	if len(kept.Publications) != stored {
+		t.Errorf("%d publications, %d were stored", len(kept.Publications), stored)
+	}
+	h.must(blue.keys["publish"], "publish", post, nil)
+	var list struct {
+		Apps []struct {
+			Name            string
+			HistoryBytes    int `json:"history_bytes"`
+			NumHistoryBytes int `json:"num_history_bytes"`
+		}
+	}
+	h.must(red.keys["read"], "apps", `{}`, &list)
+	if a := list.Apps[0]; a.Name != "red" || a.HistoryBytes != 50_000 || a.NumHistoryBytes < 50_000 || a.NumHistoryBytes > 52_000 {
+		t.Errorf("%+v", a)
+	}
+	h.must(red.keys["admin"], "history_remove", `{"channel":"room"}`, nil)
+	h.must(red.keys["publish"], "publish", post, nil)
 }
 
 // Limits are an App's own: what one uses up is not missed by another.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/fanfare-push/fanfare/test/audit/crowd"
@@ -15,24 +13,8 @@ import (
 
 func main() {
 	kills := flag.Int("kills", 20, "how often the server is killed")
-	seed := flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
-	record := flag.String("record", "audit.json", "where the record of a failed run is kept")
-	old := flag.String("check", "", "check this record and run nothing")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	var err error
-	if *old != "" {
-		if err = crowd.JudgeFile(*old); err == nil {
-			fmt.Println("no fault")
-		}
-	} else {
-		err = program(ctx, *kills, *seed, *record)
-	}
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "audit:", err)
-		os.Exit(1)
-	}
+	c := crowd.NewCommand("audit.json")
+	c.Run(func(ctx context.Context) error { return program(ctx, *kills, c.Seed, c.Record) })
 }
 
 func program(ctx context.Context, kills int, seed uint64, record string) error {

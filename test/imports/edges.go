@@ -31,6 +31,7 @@ var edges = []edge{
 	{from: "internal/protocol/plain", to: []string{"internal/protocol/centrifuge", "internal/protocol/pusher"}, why: "protocols meet in the hub, never each other"},
 	{from: "internal/protocol/...", to: []string{"net/http", "internal/store", "internal/engine/*"}, why: "a protocol asks the hub; how bytes come and where they are kept is not its business"},
 
+	{from: "internal/...", to: []string{"internal/hub/hubtest"}, why: "a hub without an engine is for tests"},
 	{from: "internal/hub", to: outer, why: "the hub is what the outside builds on; it is told who is there through its seams"},
 	{from: "internal/hub", to: []string{"net/http"}, why: "the hub serves every transport; HTTP is one of them"},
 	{from: "internal/hub", to: []string{"internal/store", "internal/engine/*"}, why: "the hub speaks to the engine's contract, not to one engine"},

@@ -1,13 +1,14 @@
 package mixed
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/fanfare-push/fanfare/test/wire"
 )
 
 // plainMessage is a publication of the plain protocol, or another event of its.
@@ -48,8 +49,7 @@ func (l *listener) request(ctx context.Context, path string, query url.Values, l
 	return l.network.client.Do(req)
 }
 
-// overEvents is a bare EventSource (WHATWG HTML, 9.2): an event counts when its
-// empty line has come, and not before.
+// overEvents is a bare EventSource.
 func overEvents(ctx context.Context, l *listener) error {
 	res, err := l.request(ctx, "/sse", url.Values{}, l.resume)
 	if err != nil {
@@ -59,28 +59,10 @@ func overEvents(ctx context.Context, l *listener) error {
 	if res.StatusCode != http.StatusOK {
 		return wrong("/sse: HTTP %d", res.StatusCode)
 	}
-	fields := map[string]string{}
-	for in := bufio.NewReader(res.Body); ; {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return err
-		}
-		if line = strings.TrimSuffix(line, "\n"); line != "" {
-			name, value, _ := strings.Cut(line, ": ")
-			fields[name] = value
-			continue
-		}
-		if err := l.sourceEvent(fields); err != nil {
-			return err
-		}
-		clear(fields)
-	}
+	return wire.Events(res.Body, l.sourceEvent)
 }
 
-func (l *listener) sourceEvent(fields map[string]string) error {
-	if fields["data"] == "" {
-		return nil // a heartbeat, or retry
-	}
+func (l *listener) sourceEvent(fields wire.Event) error {
 	var m plainMessage
 	if err := json.Unmarshal([]byte(fields["data"]), &m); err != nil {
 		return wrong("%v: %v", fields, err)

@@ -3,5 +3,6 @@
 // at the wire through it.
 //
 // It owns the connection and the splitting of frames into messages, and answers
-// pings. It must not reconnect, recover, or repair anything. Start reading at Dial.
+// pings. Of the plain protocol it reads event streams. It must not reconnect,
+// recover, or repair anything. Start reading at Dial.
 package wire

@@ -192,6 +192,7 @@ var failures = []struct {
 	{hub.ErrBusy, refusal{status: http.StatusServiceUnavailable, text: "too busy: not everything was published; try again"}},
 	{hub.ErrTooManyRequests, refusal{status: http.StatusTooManyRequests, text: "too many publications: not everything was published; try again"}},
 	{hub.ErrReadOnly, refusal{status: http.StatusServiceUnavailable, text: "the disk is full: not everything was published"}},
+	{hub.ErrQuota, refusal{status: http.StatusRequestEntityTooLarge, text: "the app has as much history as it may store: not everything was published"}},
 	{hub.ErrShutdown, refusal{status: http.StatusServiceUnavailable, text: "the server is stopping"}},
 }
 

@@ -183,6 +183,35 @@ func TestMinorityRefuses(t *testing.T) {
 	}
 }
 
+// Where no node has the space it keeps in reserve, what the reserve is for is stored
+// by all of them, and nothing else is.
+func TestReserveOfAllNodes(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 3, Config{Logs: 1})
+	r := keep(1000, channel.Disk)
+	ch := named(0)
+	publish(t, c.engines[0], ch, r, "before")
+	c.cfg.ReserveBytes = 1 << 50
+	for i := range c.engines {
+		c.exit(i)
+		c.enter(i)
+	}
+	for i, e := range c.engines {
+		eventually(t, fmt.Sprintf("node %d says that it has no space", i+1), func() bool { return strings.Contains(e.Status().Reason, "no space") })
+		if got := await(t, send(e, ch, r, "refused", "")); !errors.Is(got.err, engine.ErrReadOnly) {
+			t.Errorf("node %d: %+v", i+1, got)
+		}
+		urgent := engine.PublishRequest{Channel: ch, Retention: r, Publication: engine.Publication{Data: []byte("urgent")}, FromReserve: true}
+		res, err := engine.Await(t.Context(), func(done func(engine.PublishResult, error)) { e.Publish(urgent, done) })
+		if err != nil || res.Offset != uint64(i+2) {
+			t.Errorf("node %d, from the reserve: %+v %v", i+1, res, err)
+		}
+	}
+	for i, e := range c.engines {
+		eventually(t, fmt.Sprintf("node %d has all", i+1), func() bool { return history(t, e, ch, r, c.truth).Top.Offset == 4 })
+	}
+}
+
 // After all nodes were stopped at once, what was on disk is where it was, and
 // what was in RAM cannot be taken for what comes after it.
 func TestAllRestart(t *testing.T) {

@@ -63,6 +63,17 @@ func (e *Engine) Counters() Counters {
 	return s
 }
 
+// Taken is how many bytes of history on disk an App has, by what this node has applied.
+// What of its logs is not joined yet is missing.
+func (e *Engine) Taken(app string) (bytes int64) {
+	for _, p := range e.disk {
+		if x := p.index.Load(); x != nil {
+			bytes += x.Taken(app)
+		}
+	}
+	return bytes
+}
+
 // add adds what the index of one log counted. What it counted before it was
 // last opened is not in it.
 func (s *Counters) add(c index.Counters, memory bool) {

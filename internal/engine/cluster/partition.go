@@ -113,8 +113,8 @@ func (p *partition) submit(r index.Request, wait time.Duration) error {
 		return engine.ErrBusy
 	}
 	if x := p.index.Load(); x != nil {
-		kind := r.Entry.Kind
-		if err := x.Writable(kind == store.Publish || kind == store.Create); err != nil {
+		takesSpace := r.Entry.Kind == store.Publish || r.Entry.Kind == store.Create
+		if err := x.Writable(takesSpace && !r.FromReserve); err != nil {
 			return err
 		}
 	}

@@ -25,9 +25,14 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 		done(res, err)
 		return
 	}
+	if req.Quota > 0 && req.Retention.Durability != channel.Memory && e.Taken(req.Channel.App) >= req.Quota {
+		e.door.Leave()
+		done(engine.PublishResult{}, engine.ErrQuota)
+		return
+	}
 	en := entry(store.Publish, req.Channel, req.Retention)
 	en.Key, en.Pub = req.IdempotencyKey, &pub
-	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, Done: done}, e.cfg.PublishWait)
+	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, FromReserve: req.FromReserve, Done: done}, e.cfg.PublishWait)
 	e.door.Leave()
 	if err != nil {
 		done(engine.PublishResult{}, err)

@@ -1,9 +1,11 @@
 package enginetest
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -227,6 +229,47 @@ func appsAreApart(s *stage) {
 	}
 	if n := len(s.writerSeen().of(two)); n != 1 {
 		t.Errorf("%d handed over to the other app", n)
+	}
+}
+
+// appHasQuota: an App that has as much on disk as it may is refused more, until something
+// is removed. What is in RAM is bounded otherwise.
+func appHasQuota(s *stage) {
+	t := s.t
+	full, other := s.channelOf("full"), channel.ID{App: "another", Name: "full"}
+	s.follow(other)
+	keep, data := s.keep(1000), strings.Repeat("x", 1000)
+	limited := func(ch channel.ID) engine.PublishRequest {
+		req := text(ch, keep, data)
+		req.Quota = 20_000
+		return req
+	}
+	stored, err := 0, error(nil)
+	for ; err == nil && stored < 30; stored++ {
+		_, err = s.try(t, limited(full))
+	}
+	if !s.disk() {
+		if err != nil {
+			t.Errorf("after %d: %v", stored, err)
+		}
+		return
+	}
+	if stored--; !errors.Is(err, engine.ErrQuota) || stored < 10 || stored > 20 {
+		t.Fatalf("after %d of a thousand bytes: %v", stored, err)
+	}
+	soon(t, "what was stored is everywhere", func() bool { return len(s.history(t, full, keep).Publications) == stored })
+	if _, err := s.try(t, limited(s.channelOf("new"))); !errors.Is(err, engine.ErrQuota) {
+		t.Errorf("another channel of the App: %v", err)
+	}
+	skipped := limited(full)
+	skipped.SkipHistory = true
+	if _, err := s.try(t, skipped); err != nil {
+		t.Errorf("what is not stored: %v", err)
+	}
+	s.publish(t, limited(other))
+	s.remove(t, full, keep)
+	if res := s.publish(t, limited(full)); res.Offset != uint64(stored+1) {
+		t.Errorf("once there is room, at %d", res.Offset)
 	}
 }
 

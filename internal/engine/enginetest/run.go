@@ -64,6 +64,7 @@ func withHistory() []test {
 		{"retention changes", retentionChanges},
 		{"skip history", skipHistory},
 		{"apps are apart", appsAreApart},
+		{"an app has a quota", appHasQuota},
 		{"a repeat is stored once", repeatIsStoredOnce},
 		{"repeats at once", repeatsAtOnce},
 		{"scope of keys", scopeOfKeys},

@@ -17,6 +17,8 @@ type Request struct {
 	Skip bool
 	// Repeat says that what is skipped was told before: the answer says so.
 	Repeat bool
+	// FromReserve says that it may be stored though the index is read-only.
+	FromReserve bool
 	// Until is when it is not worth waiting in a queue any more; zero: always is.
 	Until time.Time
 	Done  func(engine.PublishResult, error) // nil: nobody waits

@@ -92,7 +92,7 @@ func (x *Index) hangs(begun *atomic.Int64) bool {
 func (x *Index) Failed() bool { return x.health.failed.Load() }
 
 // Writable reports why nothing can be stored now: ErrFailed or ErrReadOnly.
-// needsSpace is false for what gives space back or takes none.
+// needsSpace is false for what gives space back, takes none, or has the reserve.
 func (x *Index) Writable(needsSpace bool) error {
 	switch {
 	case x.health.failed.Load():
@@ -102,6 +102,9 @@ func (x *Index) Writable(needsSpace bool) error {
 	}
 	return nil
 }
+
+// Taken is how many bytes of history an App has here, as store.Store.Taken says.
+func (x *Index) Taken(app string) int64 { return x.store.Taken(app) }
 
 // CheckSpace looks at the disk, and turns the store read-only and back. It wants
 // to be called about once a second.

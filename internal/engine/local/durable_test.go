@@ -192,6 +192,10 @@ func TestFreeSpaceReserve(t *testing.T) {
 	if got := dataOf(history(t, e, room, onDisk).Publications); got != "1:a" {
 		t.Errorf("history %s", got)
 	}
+	urgent := engine.PublishRequest{Channel: room, Retention: onDisk, Publication: engine.Publication{Data: []byte("u")}, FromReserve: true}
+	if res, err := engine.Await(t.Context(), func(done func(engine.PublishResult, error)) { e.Publish(urgent, done) }); err != nil || res.Offset != 2 {
+		t.Errorf("what the reserve is for: %+v %v", res, err)
+	}
 	publish(t, e, other, inRAM, "m", "") // what takes no space goes on
 	publish(t, e, other, engine.Retention{}, "n", "")
 	d.free.Store(1<<20 + 1) // at the edge it does not flap

@@ -125,6 +125,9 @@ func (e *Engine) Counters() Counters {
 	return s
 }
 
+// Taken is how many bytes of history on disk an App has.
+func (e *Engine) Taken(app string) int64 { return e.index.Taken(app) }
+
 // Status implements engine.Engine.
 func (e *Engine) Status() engine.Status { return e.index.Status() }
 

@@ -54,8 +54,11 @@ func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) engin
 // publishToDisk queues a publication for the committer; a returned error was not
 // told to done.
 func (e *Engine) publishToDisk(req *engine.PublishRequest, pub *engine.Publication, done func(engine.PublishResult, error)) error {
-	if err := e.index.Writable(!req.SkipHistory); err != nil {
+	if err := e.index.Writable(!req.SkipHistory && !req.FromReserve); err != nil {
 		return err
+	}
+	if req.Quota > 0 && !req.SkipHistory && e.Taken(req.Channel.App) >= req.Quota {
+		return engine.ErrQuota
 	}
 	err := e.queue.Put(index.Request{
 		Entry: store.Entry{

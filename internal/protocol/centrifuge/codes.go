@@ -23,7 +23,7 @@ var (
 	errPermissionDenied  = &errorCode{103, "permission denied", false, "Neither a token nor an option of the namespace allows it, the subscription token is invalid, or there is no subscription to refresh."}
 	errMethodNotFound    = &errorCode{104, "method not found", false, "A backend knows no such RPC method. Sent when it says so."}
 	errAlreadySubscribed = &errorCode{105, "already subscribed", false, "The connection has a subscription to this channel."}
-	errLimitExceeded     = &errorCode{106, "limit exceeded", false, "Too many subscriptions on one connection, a publication that is too large, or a presence list that is too long to send."}
+	errLimitExceeded     = &errorCode{106, "limit exceeded", false, "Too many subscriptions on one connection, a publication that is too large, or for which its App has no room in its history ([limits](limits.md#history)), or a presence list that is too long to send."}
 	errBadRequest        = &errorCode{107, "bad request", false, "A field is missing or out of its range, or no channel can have this name."}
 	errNotAvailable      = &errorCode{108, "not available", false, "The namespace has no history, no presence or no tags filter, there is no backend to answer an RPC, or the server does not offer this: map and shared poll subscriptions."}
 	errTokenExpired      = &errorCode{109, "token expired", false, "The connection or subscription token has expired. The client gets a new one and tries again."}
@@ -63,6 +63,7 @@ var errorTable = []struct {
 	{hub.ErrTooManyRequests, errTooManyRequests},
 	{hub.ErrBusy, errTooManyRequests},
 	{hub.ErrReadOnly, errTooManyRequests},
+	{hub.ErrQuota, errLimitExceeded},
 	{hub.ErrUnrecoverable, errUnrecoverable},
 	{hub.ErrShutdown, errInternal},
 	{channel.ErrTokenKeys, errInternal}, // temporary: clients try again

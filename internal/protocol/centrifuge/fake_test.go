@@ -165,6 +165,7 @@ var named = map[string]error{
 	"too_many_requests":  hub.ErrTooManyRequests,
 	"busy":               hub.ErrBusy,
 	"read_only":          hub.ErrReadOnly,
+	"quota":              hub.ErrQuota,
 	"unrecoverable":      hub.ErrUnrecoverable,
 	"shutdown":           hub.ErrShutdown,
 	"closed":             engine.ErrClosed,

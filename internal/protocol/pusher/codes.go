@@ -91,6 +91,7 @@ var refusals = []struct {
 	{hub.ErrBusy, refusal{"Unavailable", "too busy; try again", 503, 111}},
 	{hub.ErrTooManyRequests, refusal{"LimitReached", "too many requests; try again", 429, 111}},
 	{hub.ErrReadOnly, refusal{"Unavailable", "too busy; try again", 503, 111}},
+	{hub.ErrQuota, refusal{"LimitReached", "the app has as much history as it may store", 413, 106}},
 	{channel.ErrTokenKeys, refusal{"Unavailable", "the keys of tokens are being fetched; try again", 503, 100}},
 	{hub.ErrExpired, refusal{"AuthError", "the channel is not open to this client", 403, 103}},
 	{hub.ErrNoAnswer, refusal{"Unavailable", "the backend has not answered; try again", 503, 100}},

@@ -187,6 +187,7 @@ var named = map[string]error{
 	"limit_exceeded":     hub.ErrLimitExceeded,
 	"busy":               hub.ErrBusy,
 	"read_only":          hub.ErrReadOnly,
+	"quota":              hub.ErrQuota,
 	"too_many_requests":  hub.ErrTooManyRequests,
 	"shutdown":           hub.ErrShutdown,
 	"disk":               errors.New("write /var/lib/secret: input/output error"),

@@ -18,27 +18,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
-	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/hub/hubtest"
 	"github.com/fanfare-push/fanfare/internal/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
-
-// noEngine fulfils of the contract what no session needs.
-type noEngine struct{ engine.Engine }
-
-func (noEngine) Attach(engine.Follower) {}
-
-type nobody struct{}
-
-func (nobody) Connection(string) (*channel.Identity, error) { return nil, channel.ErrTokenInvalid }
-func (nobody) Subscription(string) (*channel.SubscriptionGrant, error) {
-	return nil, channel.ErrTokenInvalid
-}
 
 // fixture is an http.Server with a Handler. Both it and net/http answer with the
 // body they are given; net/http puts "net:" before it. Serve refuses bodies that
@@ -56,14 +43,7 @@ type fixture struct {
 func newFixture(t *testing.T, idle, request time.Duration, later bool) *fixture {
 	t.Helper()
 	e := transport.NewEpoll(transport.Options{})
-	ns, err := channel.NewNamespaces(channel.Options{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := hub.New(hub.Config{Engine: noEngine{}, Namespaces: ns, Auth: nobody{}, NewLoop: e.NewLoop, Shards: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := hubtest.New(t, e.NewLoop, 2, nil)
 	f := &fixture{later: later}
 	f.handler = New(Config{
 		Hub: h, Engine: e, Path: "/api/publish", Next: http.HandlerFunc(f.next), Serve: f.serve,

@@ -3,6 +3,8 @@ package direct
 import (
 	"bytes"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Limits of a request that is answered here; net/http has those of larger ones.
@@ -149,7 +151,7 @@ func fieldOf(line []byte) (f field, value []byte, ok bool) {
 	}
 	var lower [longestField]byte
 	for i, c := range line[:colon] {
-		if !isToken[c] {
+		if !httpguts.IsTokenRune(rune(c)) {
 			return 0, nil, false
 		}
 		if 'A' <= c && c <= 'Z' {
@@ -195,14 +197,3 @@ func isHost(value []byte) bool {
 	}
 	return len(value) > 0
 }
-
-// isToken is the alphabet of names (RFC 9110, section 5.6.2).
-var isToken = func() (table [256]bool) {
-	for c := '0'; c <= 'z'; c++ {
-		table[c] = '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
-	}
-	for _, c := range "!#$%&'*+-.^_`|~" {
-		table[c] = true
-	}
-	return table
-}()

@@ -18,9 +18,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
-	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/hub/hubtest"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 	"github.com/fanfare-push/fanfare/internal/transport"
 )
@@ -28,21 +27,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
-
-// noEngine fulfils of the contract what an echo needs: nothing.
-type noEngine struct{ engine.Engine }
-
-func (noEngine) Attach(engine.Follower) {}
-
-type nobody struct{}
-
-func (nobody) Connection(string) (*channel.Identity, error) {
-	return nil, channel.ErrTokenInvalid
-}
-
-func (nobody) Subscription(string) (*channel.SubscriptionGrant, error) {
-	return nil, channel.ErrTokenInvalid
-}
 
 // echo sends back what it receives; "bye" ends the session.
 type echo struct{ opened chan *hub.Session }
@@ -119,18 +103,8 @@ func newFixture(t *testing.T, m mode, change func(*Config)) *fixture {
 	if !m.goroutines {
 		eng = transport.New(transport.Options{})
 	}
-	ns, err := channel.NewNamespaces(channel.Options{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := &fixture{t: t, mode: m, proto: &echo{opened: make(chan *hub.Session, 1)}, count: metrics.New("")}
-	f.hub, err = hub.New(hub.Config{
-		Engine: noEngine{}, Namespaces: ns, Auth: nobody{}, NewLoop: eng.NewLoop, Shards: 2,
-		ConnectTimeout: time.Hour, Metrics: f.count,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.hub = hubtest.New(t, eng.NewLoop, 2, func(c *hub.Config) { c.ConnectTimeout, c.Metrics = time.Hour, f.count })
 	cfg := Config{Hub: f.hub, Engine: eng, Metrics: f.count, Protocols: []Subprotocol{
 		{Protocol: f.proto}, {Name: "echo", Protocol: f.proto}, {Name: "echo-binary", Protocol: f.proto, Binary: true},
 	}}

@@ -14,8 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/hub"
+	"github.com/fanfare-push/fanfare/internal/hub/hubtest"
 	"github.com/fanfare-push/fanfare/internal/transport"
 )
 
@@ -87,16 +87,9 @@ func TestPauseAfterResume(t *testing.T) {
 // A peer that takes no bytes cannot hold a place in the gate of handshakes.
 func TestHandshakeUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ns, err := channel.NewNamespaces(channel.Options{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
 		eng := transport.NewGoroutines(transport.Options{})
 		proto := &echo{}
-		hb, err := hub.New(hub.Config{Engine: noEngine{}, Namespaces: ns, Auth: nobody{}, NewLoop: eng.NewLoop, Shards: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		hb := hubtest.New(t, eng.NewLoop, 1, nil)
 		h, err := New(Config{Hub: hb, Engine: eng, Protocols: []Subprotocol{{Protocol: proto}}})
 		if err != nil {
 			t.Fatal(err)

@@ -59,8 +59,8 @@ func save(r *check.Record, file string) string {
 	return file
 }
 
-// JudgeFile judges the record that a run has kept.
-func JudgeFile(file string) error {
+// judgeFile judges the record that a run has kept.
+func judgeFile(file string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err

@@ -39,8 +39,7 @@ func (s *subscriber) respond(hello, listen context.Context, req *http.Request) (
 	return res, leave, nil
 }
 
-// OverEvents is a bare EventSource (WHATWG HTML, 9.2): an event counts when its
-// empty line has come, and not before.
+// OverEvents is a bare EventSource.
 var OverEvents = Way{Name: "EventSource", connection: func(hello, listen context.Context, s *subscriber, addr string) error {
 	req, err := http.NewRequest(http.MethodGet, "http://"+addr+"/sse?channel="+url.QueryEscape(s.channel), http.NoBody)
 	if err != nil {
@@ -54,28 +53,10 @@ var OverEvents = Way{Name: "EventSource", connection: func(hello, listen context
 		return err
 	}
 	defer leave()
-	fields := map[string]string{}
-	for in := bufio.NewReader(res.Body); ; {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return err
-		}
-		if line = strings.TrimSuffix(line, "\n"); line != "" {
-			name, value, _ := strings.Cut(line, ": ")
-			fields[name] = value
-			continue
-		}
-		if err := s.event(fields); err != nil {
-			return err
-		}
-		clear(fields)
-	}
+	return wire.Events(res.Body, s.event)
 }}
 
-func (s *subscriber) event(fields map[string]string) error {
-	if fields["data"] == "" {
-		return nil // a heartbeat, or retry
-	}
+func (s *subscriber) event(fields wire.Event) error {
 	var m struct {
 		Epoch     string          `json:"epoch"`
 		Offset    uint64          `json:"offset"`

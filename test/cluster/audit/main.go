@@ -4,9 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strings"
 	"time"
 
@@ -16,28 +14,14 @@ import (
 
 func main() {
 	faults := flag.Int("faults", 40, "how often the cluster is disturbed")
-	seed := flag.Uint64("seed", rand.Uint64(), "what all random decisions come from")
 	only := flag.String("only", "", "kinds of faults, with commas between; empty: all")
 	mount := flag.Bool("mount", false, "give one node a small filesystem of its own, to fill it; needs root and Linux")
 	limits := flag.Bool("limits", true, "judge limits of connections, too")
 	namespaces := flag.Bool("namespaces", false, "put nodes into network namespaces, where cuts lose packets; needs root and Linux")
-	record := flag.String("record", "cluster-audit.json", "where the record of a failed run is kept")
-	old := flag.String("check", "", "check this record and run nothing")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	var err error
-	if *old != "" {
-		if err = crowd.JudgeFile(*old); err == nil {
-			fmt.Println("no fault")
-		}
-	} else {
-		err = program(ctx, config{faults: *faults, seed: *seed, only: kindsOf(*only), mount: *mount, limits: *limits, namespaces: *namespaces, recordFile: *record})
-	}
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "audit:", err)
-		os.Exit(1)
-	}
+	c := crowd.NewCommand("cluster-audit.json")
+	c.Run(func(ctx context.Context) error {
+		return program(ctx, config{faults: *faults, seed: c.Seed, only: kindsOf(*only), mount: *mount, limits: *limits, namespaces: *namespaces, recordFile: c.Record})
+	})
 }
 
 func kindsOf(list string) []string {
