@@ -35,7 +35,7 @@ func lanes(pattern []string) [][]suite {
 			read: readGo,
 		}},
 		{
-			{dir: "js", argv: []string{"node", "--test", "--test-reporter=../test/report/reporter.mjs"}, read: readNode},
+			{dir: "js", argv: []string{"node", "--test", hangs, "--test-reporter=../test/report/reporter.mjs"}, read: readNode},
 			{dir: "test/npm", argv: slices.Concat(node, []string{"--test-concurrency=4"}), read: readNode},
 			// A module of its own, with what the published Go SDK needs.
 			{dir: "test/sdk", argv: []string{"go", "test", "-json", "-race", "-count=1", "-timeout=5m", "./..."}, read: readGo},
@@ -55,7 +55,10 @@ func lanes(pattern []string) [][]suite {
 // small machine has cores, as those that take longest wait for much of it.
 func atOnce() int { return max(3, runtime.NumCPU()) }
 
-var node = []string{"node", "--test", "--test-reporter=../report/reporter.mjs"}
+var node = []string{"node", "--test", hangs, "--test-reporter=../report/reporter.mjs"}
+
+// hangs ends a test or file that waits for ever, and fails it; Node itself does not.
+const hangs = "--test-timeout=300000"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
