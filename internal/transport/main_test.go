@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait; no test is decided by it.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // noEngine fulfils of the contract what a hub without publications needs.
 type noEngine struct{ engine.Engine }
