@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -21,14 +23,8 @@ const jsonType = "application/json"
 // load reads the document as it is served.
 func load(t *testing.T) *openapi3.T {
 	t.Helper()
-	w := httptest.NewRecorder()
-	newFixture(Limits{}).handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, Prefix+documentName, http.NoBody))
-	loader := openapi3.NewLoader()
-	doc, err := loader.LoadFromData(w.Body.Bytes())
+	doc, err := served()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(doc.OpenAPI, "3.1.") {
@@ -36,6 +32,17 @@ func load(t *testing.T) *openapi3.T {
 	}
 	return doc
 }
+
+// served is the document, read and checked once for all tests: that takes long.
+var served = sync.OnceValues(func() (*openapi3.T, error) {
+	w := httptest.NewRecorder()
+	newFixture(Limits{}).handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, Prefix+documentName, http.NoBody))
+	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	return doc, doc.Validate(context.Background())
+})
 
 // operations are those of the methods, by name.
 func operations(t *testing.T, doc *openapi3.T) map[string]*openapi3.Operation {

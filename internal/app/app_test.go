@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const timeout = 20 * time.Second
+const timeout = 60 * time.Second
 
 // running is a server in this process.
 type running struct {

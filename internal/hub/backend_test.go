@@ -103,7 +103,7 @@ func soon[T any](t *testing.T, ch <-chan T) T {
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no reply")
 		panic("unreachable")
 	}

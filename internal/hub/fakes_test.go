@@ -404,7 +404,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	p := &textProtocol{}
 	ho := &house{Hub: h, t: t, engine: e, proto: p, enc: h.NewEncoding(p, lineFraming{}, metrics.Via{})}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := h.Shutdown(ctx); err != nil && !errors.Is(err, ErrShutdown) {
 			t.Error(err)
@@ -420,10 +420,13 @@ func on(s *Session, fn func()) {
 	<-done
 }
 
+// patience bounds every wait; no test is decided by it.
+const patience = 60 * time.Second
+
 // until waits for a condition.
 func (h *house) until(holds func() bool) {
 	h.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); h.settle() {
+	for deadline := time.Now().Add(patience); !holds(); h.settle() {
 		if time.Now().After(deadline) {
 			h.t.Fatal("not in time")
 		}
@@ -432,7 +435,7 @@ func (h *house) until(holds func() bool) {
 
 // settle waits until every shard has done what was posted before.
 func (h *house) settle() {
-	for range 3 { // work that posts work
+	for range 10 { // work that posts work, and publications that are not sent together
 		for _, sh := range h.shards {
 			done := make(chan struct{})
 			sh.Post(func() { close(done) })
@@ -488,7 +491,7 @@ func (h *house) subscribe(c *fakeConn, r SubscribeRequest) (SubscribeResult, err
 	select {
 	case a := <-ch:
 		return a.res, a.err
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		return SubscribeResult{}, errors.New("no reply to subscribe") // it may not be the test's goroutine
 	}
 }

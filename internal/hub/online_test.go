@@ -151,7 +151,6 @@ func TestExcept(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	h.settle()
 	everything := []string{"room 1 all0", "room 2 all1", "room 3 all2", "room 4 all3", "room 5 all4", "room 6 two", "room 7 last", "room 8 others"}
 	for _, tt := range []struct {
 		name string
@@ -159,6 +158,8 @@ func TestExcept(t *testing.T) {
 		not  string
 	}{{"one", one, "room 6 two"}, {"two", two, "room 8 others"}, {"positioned", positioned, ""}} {
 		want := slices.DeleteFunc(slices.Clone(everything), func(s string) bool { return s == tt.not })
+		h.until(func() bool { return len(tt.c.lines()) >= len(want) })
+		h.settle() // should there be more
 		if got := tt.c.lines(); !slices.Equal(got, want) {
 			t.Errorf("%s was told %q, want %q", tt.name, got, want)
 		}

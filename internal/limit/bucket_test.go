@@ -110,15 +110,18 @@ func TestBucketNeverLetsMoreThrough(t *testing.T) {
 				let = append(let, taken{now, n})
 			}
 		}
+		// Used again and again: there are millions of pairs.
+		var sum, got, may, operand big.Int
+		unit, perSecond := big.NewInt(billion), big.NewInt(rate.PerSecond)
+		burst := new(big.Int).Mul(big.NewInt(rate.Burst), unit)
 		for i := range let {
-			sum := new(big.Int)
+			sum.SetInt64(0)
 			for j := i; j < len(let); j++ {
-				sum.Add(sum, big.NewInt(let[j].n))
-				got := new(big.Int).Mul(sum, big.NewInt(billion))
-				may := new(big.Int).Mul(big.NewInt(int64(let[j].at-let[i].at)), big.NewInt(rate.PerSecond))
-				may.Add(may, new(big.Int).Mul(big.NewInt(rate.Burst), big.NewInt(billion)))
-				if got.Cmp(may) > 0 {
-					t.Fatalf("seed %d: %+v let %s through in %s", seed, rate, sum, let[j].at-let[i].at)
+				sum.Add(&sum, operand.SetInt64(let[j].n))
+				got.Mul(&sum, unit)
+				may.Mul(operand.SetInt64(int64(let[j].at-let[i].at)), perSecond)
+				if may.Add(&may, burst); got.Cmp(&may) > 0 {
+					t.Fatalf("seed %d: %+v let %s through in %s", seed, rate, &sum, let[j].at-let[i].at)
 				}
 			}
 		}

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait; no test is decided by it.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // mode is one engine over one kind of connection.
 type mode struct {

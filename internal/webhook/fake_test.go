@@ -105,7 +105,7 @@ type receiver struct {
 }
 
 // patience bounds every wait; no test is decided by it.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // until waits for something that calls make true.
 func (r *receiver) until(what string, ok func() bool) {

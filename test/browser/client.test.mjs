@@ -49,7 +49,7 @@ class Tab {
   async start(options = {}) {
     await this.page.evaluate(async (given) => {
       const { Client } = await import('/client.js')
-      window.client = new Client({ timeout: 2000, minDelay: 20, maxDelay: 200, ...given })
+      window.client = new Client({ timeout: 4000, minDelay: 20, maxDelay: 200, ...given })
       window.told = []
       for (const type of ['state', 'fallback', 'subscribed', 'publication', 'join', 'leave', 'unsubscribed']) {
         window.client.on(type, (detail) => window.told.push({ type, ...detail }))

@@ -29,7 +29,7 @@ export function scratch(name) {
 }
 
 // until waits for check to give something true, and returns it.
-export async function until(check, what, ms = 15_000) {
+export async function until(check, what, ms = 30_000) {
   const end = Date.now() + ms
   for (;;) {
     const result = await check()

@@ -31,7 +31,7 @@ func (n *node) dial(ctx context.Context) (*client, error) {
 	}
 	raw := c.(*net.TCPConn)
 	if n.tls {
-		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		c = tls.Client(c, trusting())
 	}
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return &client{Conn: c, raw: raw, r: bufio.NewReaderSize(c, 512)}, nil

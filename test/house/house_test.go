@@ -1,12 +1,15 @@
 package house
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -126,43 +129,68 @@ func missing(t *testing.T, m mention) string {
 	return ""
 }
 
-func eachSource(t *testing.T, check func(*source) []string) {
-	t.Helper()
-	checked := 0
-	for _, name := range tracked(t) {
+// sources is every Go file that is tracked, read once for all checks, or why not.
+var sources = sync.OnceValues(func() (list []*source, err error) {
+	names, err := index()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
 		if path.Ext(name) != ".go" {
 			continue
 		}
-		checked++
-		src, err := parse(name, read(t, name))
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
 		if err != nil {
-			t.Error(err)
-			continue
+			return nil, err
 		}
+		src, err := parse(name, string(text))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, src)
+	}
+	return list, nil
+})
+
+func eachSource(t *testing.T, check func(*source) []string) {
+	t.Helper()
+	list, err := sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range list {
 		for _, fault := range check(src) {
 			t.Error(fault)
 		}
 	}
-	if checked == 0 {
+	if len(list) == 0 {
 		t.Fatal("no Go file is tracked")
 	}
 }
 
-// tracked lists what git has in its index and the tree still has.
 func tracked(t *testing.T) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
+	names, err := index()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// index lists what git has in its index and the tree still has.
+var index = sync.OnceValues(func() ([]string, error) {
+	cmd := exec.CommandContext(context.Background(), "git", "ls-files", "-z")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("git ls-files: %v", err)
+		return nil, fmt.Errorf("git ls-files: %w", err)
 	}
 	files := strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 	return slices.DeleteFunc(files, func(name string) bool {
 		_, err := os.Lstat(filepath.Join(root, filepath.FromSlash(name)))
 		return err != nil
-	})
-}
+	}), nil
+})
 
 func read(t *testing.T, name string) string {
 	t.Helper()

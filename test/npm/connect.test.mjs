@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { WebSocket } from 'ws'
 import { client, connected, next, subscribed, unique, until } from './lib/client.mjs'
-import { config } from './lib/config.mjs'
+import { config, often } from './lib/config.mjs'
 import { Server } from './lib/server.mjs'
 
 let server
@@ -23,17 +23,21 @@ test('connects and is given an id of its own', async (t) => {
 })
 
 test('stays connected through pings', async (t) => {
-  const c = await connected(t, server.url)
+  const own = await Server.start(often(config, 3))
+  t.after(() => own.remove())
+  const c = await connected(t, own.url)
   let lost = 0
   c.on('connecting', () => lost++)
-  const pings = () => server.metric('fanfare_commands_total{code="0",method="ping"}')
+  const pings = () => own.metric('fanfare_commands_total{code="0",method="ping"}')
   const before = await pings()
   await until('three pings were answered', async () => (await pings()) >= before + 3)
   assert.equal(lost, 0)
 })
 
-test('a client that answers no ping is told so', async () => {
-  const mute = new WebSocket(server.url)
+test('a client that answers no ping is told so', async (t) => {
+  const own = await Server.start(often(config))
+  t.after(() => own.remove())
+  const mute = new WebSocket(own.url)
   await new Promise((resolve) => mute.once('open', resolve))
   mute.send('{"id":1,"connect":{}}')
   const [code, reason] = await new Promise((resolve) => mute.once('close', (...args) => resolve(args)))

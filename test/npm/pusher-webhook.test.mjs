@@ -46,7 +46,7 @@ before(async () => {
   receiver = await Receiver.start()
   server = await Server.start({
     ...config, app, pusher: { client_events: true }, channel: { without_namespace: open },
-    webhook: { urls: [receiver.url], trusted_hosts: ['127.0.0.1'], debounce: '100ms' }
+    webhook: { urls: [receiver.url], trusted_hosts: ['127.0.0.1'], debounce: '3s' }
   })
 })
 after(async () => {

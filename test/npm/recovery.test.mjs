@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import test, { after, before, describe } from 'node:test'
 import { connected, next, received, subscribed, unique, until } from './lib/client.mjs'
-import { config } from './lib/config.mjs'
+import { config, often } from './lib/config.mjs'
 import { Proxy } from './lib/proxy.mjs'
 import { Server } from './lib/server.mjs'
 
 const last = (list) => list[list.length - 1]
 
 // setup gives a server, a network to it and a channel with one subscriber.
-async function setup(t, server, namespace) {
+async function setup(t, server, namespace, options) {
   const proxy = await Proxy.start(server.addr)
   t.after(() => proxy.close())
-  const c = await connected(t, proxy.url)
+  const c = await connected(t, proxy.url, options)
   const sub = await subscribed(c, unique(namespace))
   const publish = (n) => server.api('publish', { channel: sub.channel, data: n })
   return { proxy, c, sub, publish }
@@ -43,7 +43,9 @@ describe('recovery', () => {
   }
 
   test('after the network swallowed everything', async (t) => {
-    const { proxy, sub, publish } = await setup(t, server, 'history')
+    const own = await Server.start(often(config))
+    t.after(() => own.remove())
+    const { proxy, sub, publish } = await setup(t, own, 'history', { maxServerPingDelay: 1000 })
     await publish(1)
     await received(sub, 1)
     proxy.darken()

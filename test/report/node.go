@@ -9,7 +9,7 @@ import (
 
 // nodeEvent is a line of reporter.mjs.
 type nodeEvent struct {
-	Event  string  // pass, fail, skip
+	Event  string  // pass, fail, skip; time: of a suite whose tests were told of
 	Name   string  // of the test, with those it is nested in
 	File   string  // relative to the suite's directory
 	Output string  // why it failed
@@ -37,7 +37,10 @@ func readNode(r io.Reader, total *tally) {
 			files[e.File] = f
 			order = append(order, e.File)
 		}
+		f.took += time.Duration(e.MS * float64(time.Millisecond))
 		switch e.Event {
+		case "time":
+			continue
 		case "pass":
 			total.passed++
 		case "skip":
@@ -49,7 +52,6 @@ func readNode(r io.Reader, total *tally) {
 			total.failure(strings.TrimSpace(e.File+" "+e.Name), []string{e.Output})
 		}
 		f.tests++
-		f.took += time.Duration(e.MS * float64(time.Millisecond))
 	}
 	for _, name := range order {
 		if f := files[name]; f.tests > 0 {

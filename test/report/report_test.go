@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +64,33 @@ func TestSuiteThatRunsNothingFails(t *testing.T) {
 		if err := s.run(t.Context(), &tally{out: io.Discard}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// What lanes count beside each other is counted once, a suite that fails does not
+// end its lane, and lines stay whole.
+func TestLanesAreCounted(t *testing.T) {
+	const tests = 50
+	passes := suite{dir: ".", argv: []string{"go", "version"}, read: func(_ io.Reader, total *tally) {
+		for range tests {
+			total.passed++
+			total.finished("a file", true, 1, 0)
+		}
+	}}
+	fails := suite{dir: ".", argv: []string{"go", "version"}, read: func(io.Reader, *tally) {}}
+	var out bytes.Buffer
+	total := runAll(t.Context(), [][]suite{{passes, fails, passes}, {fails, passes}}, &shared{to: &out})
+	if got := total.summary(); got != "150 passed, 2 failed" {
+		t.Errorf("summary %q", got)
+	}
+	whole := 0
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "ok   a file ") && strings.HasSuffix(line, " 1 tests    0.0s\n") {
+			whole++
+		}
+	}
+	if whole != 3*tests {
+		t.Errorf("%d whole lines of %d:\n%s", whole, 3*tests, out.String())
 	}
 }
 

@@ -18,7 +18,11 @@ export default async function* reporter(source) {
       case 'test:pass':
       case 'test:fail': {
         names.length = data.nesting
-        if (data.details.type === 'suite' && !isOwn(data.details.error)) break
+        if (data.details.type === 'suite' && !isOwn(data.details.error)) {
+          // Its tests were told of; how long they took together, only the suite knows.
+          if (data.nesting === 0) yield JSON.stringify({ event: 'time', file, ms: data.details.duration_ms }) + '\n'
+          break
+        }
         const crashed = data.name === data.file // the file itself, before or after its tests
         const event = {
           event: type === 'test:fail' ? 'fail' : data.skip || data.todo ? 'skip' : 'pass',

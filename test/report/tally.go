@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,13 @@ import (
 type tally struct {
 	out                     io.Writer
 	passed, failed, skipped int
+}
+
+// add takes over what another has counted.
+func (t *tally) add(u *tally) {
+	t.passed += u.passed
+	t.failed += u.failed
+	t.skipped += u.skipped
 }
 
 // summary is the closing line.
@@ -43,17 +51,33 @@ func (t *tally) note(test, text string) { t.printf("     %s: %s\n", test, text) 
 
 // failure prints everything a failed test said.
 func (t *tally) failure(name string, output []string) {
-	t.printf("\n--- %s\n", name)
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n--- %s\n", name)
 	for _, text := range output {
 		for line := range strings.Lines(text) {
 			if !strings.HasPrefix(line, "=== ") { // what go test says between tests
-				t.printf("    %s\n", strings.TrimRight(line, "\n"))
+				fmt.Fprintf(&b, "    %s\n", strings.TrimRight(line, "\n"))
 			}
 		}
 	}
+	t.printf("%s", b.String())
 }
 
+// printf writes at once, so that what other suites say does not come between.
 func (t *tally) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
+
+// shared is an output that suites write to at the same time.
+type shared struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+// Write implements io.Writer.
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to.Write(p)
+}
 
 // maxLine bounds one line of JSON; longer ones end the reading.
 const maxLine = 16 << 20

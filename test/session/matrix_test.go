@@ -17,7 +17,7 @@ import (
 const (
 	apiKey  = "session-suite"
 	secret  = "session-suite-secret"
-	timeout = 20 * time.Second
+	timeout = 60 * time.Second
 )
 
 const serverConfig = `

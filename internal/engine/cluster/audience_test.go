@@ -166,7 +166,12 @@ type traffic struct {
 	pause time.Duration
 }
 
-const trafficChannels = 5
+const (
+	trafficChannels = 5
+	// trafficPause is between two publications of a publisher: what is read back and
+	// compared at the end is to say something, and not to be all that a machine can do.
+	trafficPause = 5 * time.Millisecond
+)
 
 // newTraffic publishes on the engines that nodes yields: nil is a node that is
 // away.
@@ -190,7 +195,7 @@ func (tr *traffic) publish(i int, r engine.Retention, node func(i int) engine.En
 		select {
 		case <-tr.stop:
 			return
-		default:
+		case <-time.After(trafficPause):
 		}
 		ch, data := named(n%trafficChannels), fmt.Sprintf("%d-%d", i, n)
 		// The key lets a publisher try again on another node what may be stored.

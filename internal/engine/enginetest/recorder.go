@@ -10,7 +10,7 @@ import (
 )
 
 // patience bounds every wait; no test is decided by it.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // told is one publication as a Follower was told it.
 type told struct {

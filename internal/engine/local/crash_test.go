@@ -30,7 +30,7 @@ import (
 const (
 	lineages          = 2 // at a time, independent of each other
 	fewestCrashes     = 10
-	auditTime         = 15 * time.Second // of a run without FANFARE_CRASHES
+	auditTime         = 5 * time.Second // of a run without FANFARE_CRASHES
 	crashesPerRound   = 30
 	opsBetweenCrashes = 20 // on average
 	auditPublishers   = 6

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // fixture is an http.Server with a Handler. Both it and net/http answer with the
 // body they are given; net/http puts "net:" before it. Serve refuses bodies that

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // noEngine fulfils of the contract what an echo needs: nothing.
 type noEngine struct{ engine.Engine }

@@ -60,14 +60,29 @@ func newWriter(w http.ResponseWriter, r *http.Request, shard *hub.Shard, good, b
 	}
 }
 
-// run serves the stream to its end.
+// run serves the stream to its end. It waits for the shard only while the client
+// is there, and in the end not at all: once its loop has ended, as it may when the
+// server stops, a shard does nothing any more.
 func (s *writer) run(open transport.Opener) {
 	opened := make(chan struct{})
 	s.shard.Post(func() {
 		s.recv = open(s)
 		close(opened)
 	})
-	<-opened
+	var err error
+	select {
+	case <-opened:
+		err = s.serve()
+	case <-s.left.Done():
+	}
+	s.mu.Lock()
+	s.aborted, s.over = true, true
+	s.mu.Unlock()
+	s.shard.Post(func() { s.recv.Gone(err) })
+}
+
+// serve writes what comes, and tells the receiver when the client leaves.
+func (s *writer) serve() error {
 	stop := context.AfterFunc(s.left, func() {
 		s.shard.Post(func() {
 			if !s.isAborted() {
@@ -75,17 +90,8 @@ func (s *writer) run(open transport.Opener) {
 			}
 		})
 	})
-	err := s.write()
-	stop()
-	s.mu.Lock()
-	s.aborted, s.over = true, true
-	s.mu.Unlock()
-	gone := make(chan struct{})
-	s.shard.Post(func() {
-		s.recv.Gone(err)
-		close(gone)
-	})
-	<-gone
+	defer stop()
+	return s.write()
 }
 
 var errLeft = errors.New("the response could not be written")

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // echo sends back what it receives; "bye" ends the session.
 type echo struct{ opened chan *hub.Session }

@@ -126,11 +126,11 @@ type audit struct {
 }
 
 const (
-	formTimeout   = 90 * time.Second // until three nodes that start anew are ready
-	settleTimeout = 60 * time.Second // until all is well after a fault
-	undisturbed   = time.Second      // between two faults
-	minAcks       = 50               // before a fault counts as one under load
-	callTimeout   = 3 * time.Second  // of publishers: after it they go to another node
+	formTimeout   = 90 * time.Second  // until three nodes that start anew are ready
+	settleTimeout = 100 * time.Second // until all is well after a fault
+	undisturbed   = time.Second       // between two faults
+	minAcks       = 50                // before a fault counts as one under load
+	callTimeout   = 3 * time.Second   // of publishers: after it they go to another node
 )
 
 // run starts three nodes, loads and disturbs them, and gives what everybody was

@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // echo answers each line with the same, and says on gone when a connection ends.
 func echo(t *testing.T) (addr string, gone chan struct{}) {

@@ -48,7 +48,11 @@ export function pusher(t, server, { transport = 'ws', who, signin, key = app.key
   })
   p.errors = []
   p.connection.bind('error', (e) => p.errors.push(e.error ?? e))
-  t.after(() => p.disconnect())
+  // What is under way when a client ends can bring it back, to try for ever.
+  t.after(() => {
+    p.connection.bind('state_change', ({ current }) => current === 'disconnected' || setImmediate(() => p.disconnect()))
+    p.disconnect()
+  })
   return p
 }
 

@@ -127,7 +127,7 @@ func TestPulse(t *testing.T) {
 func TestNATSTakesNothing(t *testing.T) {
 	srv := servers(t, 1)
 	p := newProxy(t, srv[0].Addr().String())
-	conn, err := nats.Connect("nats://"+p.Addr().String(), nats.NoEcho())
+	conn, err := nats.Connect("nats://"+p.Addr().String(), nats.NoEcho(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

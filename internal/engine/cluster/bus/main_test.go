@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 var room = channel.ID{App: "default", Name: "room:1"}
 
@@ -77,7 +77,7 @@ func connect(tb testing.TB, s *natsserver.Server, options ...nats.Option) *nats.
 	} else {
 		url = s.ClientURL()
 	}
-	c, err := nats.Connect(url, append(options, nats.NoEcho(),
+	c, err := nats.Connect(url, append(options, nats.NoEcho(), nats.Timeout(patience),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...) // what is dropped is what tests look at
 	if err != nil {
 		tb.Fatal(err)

@@ -92,6 +92,10 @@ func Start(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// inProcessTimeout is how long a connection within the process may take. No network
+// can be at fault: it is slow where the machine is busy, which is no reason to fail.
+const inProcessTimeout = 10 * time.Second
+
 // Connect makes another connection, which the caller closes.
 func (n *Node) Connect() (*nats.Conn, error) {
 	log := n.cfg.Logger
@@ -124,7 +128,7 @@ func (n *Node) Connect() (*nats.Conn, error) {
 		if n.cfg.Listen != "" {
 			opts = append(opts, nats.Token(n.cfg.Secret))
 		}
-		return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
+		return nats.Connect("", append(opts, nats.InProcessServer(n.server), nats.Timeout(inProcessTimeout))...)
 	}
 	opts = append(opts, nats.RetryOnFailedConnect(true)) // servers may start later than the node
 	c := &n.cfg

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 func start(t *testing.T, cfg Config) *Node {
 	t.Helper()
@@ -130,7 +130,7 @@ func TestSecret(t *testing.T) {
 	}
 	url := nodes[0].server.ClientURL()
 	for _, secret := range []string{"", "another", "secret"} {
-		conn, err := nats.Connect(url, nats.Token(secret))
+		conn, err := nats.Connect(url, nats.Token(secret), nats.Timeout(patience))
 		if (err == nil) != (secret == "secret") {
 			t.Errorf("with %q: %v", secret, err)
 		}

@@ -26,7 +26,7 @@ func connected(t *testing.T, n int) []*nats.Conn {
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	var list []*nats.Conn
 	for range n {
-		c, err := nats.Connect("", nats.InProcessServer(s), nats.NoEcho())
+		c, err := nats.Connect("", nats.InProcessServer(s), nats.NoEcho(), nats.Timeout(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
