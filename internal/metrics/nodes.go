@@ -14,6 +14,14 @@ type Nodes struct {
 	NodeStreams   *Gauge
 	NodeQueue     *Gauge // bytes
 	NodeInbound   *Gauge // messages
+
+	// Of an edge node.
+	FeedItems   *Counter
+	FeedGaps    *Counter
+	FeedFetched *Counter
+	FeedChanges *Counter
+	FeedResent  *Counter
+	FeedCalls   *Gauge
 }
 
 // NodeLoss says where a message between nodes was lost.
@@ -48,4 +56,10 @@ func (m *Metrics) newNodes(f *families) {
 	m.NodeStreams = f.gauge("node_streams", "Streams of other nodes, of 256, that are listened to.")
 	m.NodeQueue = f.gauge("node_queue_bytes", "Bytes that wait to be sent to other nodes.")
 	m.NodeInbound = f.gauge("node_inbound_messages", "Messages of other nodes that wait to be looked at.")
+	m.FeedItems = f.counter("feed_publications_total", "Publications with history that an edge node was fed with.")
+	m.FeedGaps = f.counter("feed_gaps_total", "Times that something of the feed was missed; it was then looked up.")
+	m.FeedFetched = f.counter("feed_looked_up_total", "Publications that an edge node has looked up, since they were missed in the feed.")
+	m.FeedChanges = f.counter("feed_changes_total", "Times that an edge node has found itself another core node to be fed by, the first included.")
+	m.FeedResent = f.counter("feed_calls_resent_total", "Calls of an edge node that a core node did not answer within a second, and that were sent again.")
+	m.FeedCalls = f.gauge("feed_calls", "Calls of an edge node that are not answered yet.")
 }
