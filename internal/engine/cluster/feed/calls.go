@@ -13,11 +13,8 @@ import (
 )
 
 const (
-	tickEvery = 100 * time.Millisecond
-	// sendAgain is after how long a call without an answer is sent again, to the same
-	// feeder; maxAgain is how many are in one tick.
-	sendAgain = time.Second
-	maxAgain  = 256
+	// maxAgain is how many writes are sent again in one tick.
+	maxAgain = 256
 	// giveUp is after how long a publication is sent to no feeder any more: then its
 	// key may be forgotten before it comes there.
 	giveUp = engine.IdempotencyWindow - time.Minute
@@ -81,15 +78,29 @@ func (c *Client) Remove(ch channel.ID, r engine.Retention, done func(error)) {
 
 // History reads what a core node has.
 func (c *Client) History(req *engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	ch, memory := req.Channel, req.Retention.Durability == channel.Memory
-	c.begin(&call{op: opHistory, body: appendRequest(nil, req), done: func(x *call, _ []byte, err error) {
-		if err != nil {
-			done(engine.HistoryResult{}, err)
-			return
-		}
-		c.stands(ch, memory, x.res.Top)
-		done(x.res, nil)
-	}})
+	var l *lane
+	told := uint64(0)
+	if f := c.find(req.Channel); f != nil {
+		l = &f.lanes[laneOf(req.Retention.Durability == channel.Memory)]
+		told = l.told.Load()
+	}
+	body, begun := appendRequest(nil, req), time.Now()
+	var ask func()
+	ask = func() {
+		c.begin(&call{op: opHistory, body: body, done: func(x *call, _ []byte, err error) {
+			switch {
+			case err != nil:
+				done(engine.HistoryResult{}, err)
+			case l == nil || !l.stands(x.res.Top, told):
+				done(x.res, nil)
+			case time.Since(begun) > c.cfg.ReadWait:
+				done(engine.HistoryResult{}, engine.ErrBusy)
+			default: // the feeder is a new one, and behind the last
+				c.again = append(c.again, ask)
+			}
+		}})
+	}
+	ask()
 }
 
 // begin sends a call, or lets it wait for a feeder.
@@ -210,6 +221,7 @@ func (c *Client) tendCalls(now time.Time) {
 		err error
 	}
 	var ends []end
+	var reads []*call
 	c.mu.Lock()
 	for _, x := range c.calls {
 		age := now.Sub(x.begun)
@@ -219,15 +231,14 @@ func (c *Client) tendCalls(now time.Time) {
 			ends = append(ends, end{x, engine.ErrBusy})
 		case x.write && x.number > 0 && age > giveUp:
 			ends = append(ends, end{x, errUnknown})
-		case !x.write && now.Sub(x.sentAt) > sendAgain:
-			x.parts = -1 // until it begins anew
-			c.count.resent.Add(1)
-			c.sendLocked(x, now)
+		case !x.write && now.Sub(x.sentAt) > c.cfg.SendAgain:
+			reads = append(reads, x)
 		}
 	}
+	c.rereadLocked(reads, now)
 	again := 0
 	for _, x := range c.writes {
-		if !x.ended && now.Sub(x.sentAt) > sendAgain && again < maxAgain && c.feeder != "" {
+		if !x.ended && now.Sub(x.sentAt) > c.cfg.SendAgain && again < maxAgain && c.feeder != "" {
 			again++
 			c.count.resent.Add(1)
 			c.sendLocked(x, now)
@@ -236,6 +247,19 @@ func (c *Client) tendCalls(now time.Time) {
 	c.mu.Unlock()
 	for _, e := range ends {
 		c.finish(e.x, e.err)
+	}
+}
+
+// rereadLocked sends reads again under other ids, so that the parts of two answers are
+// not taken for one.
+func (c *Client) rereadLocked(reads []*call, now time.Time) {
+	for _, x := range reads {
+		delete(c.calls, x.id)
+		c.lastID++
+		x.id, x.parts = c.lastID, 0
+		c.calls[x.id] = x
+		c.count.resent.Add(1)
+		c.sendLocked(x, now)
 	}
 }
 
@@ -254,11 +278,13 @@ func (c *Client) turn(feeder string, now time.Time) {
 			c.sendLocked(x, now)
 		}
 	}
+	var reads []*call
 	for _, x := range c.calls {
 		if !x.write {
-			c.sendLocked(x, now)
+			reads = append(reads, x)
 		}
 	}
+	c.rereadLocked(reads, now)
 	c.mu.Unlock()
 	for _, x := range lost {
 		c.finish(x, errUnknown)

@@ -22,8 +22,12 @@ const (
 	joining  = "not everything is fed yet"
 )
 
-// patience is how long a feeder may not be ready before a ready one replaces it.
+// patience is how long a feeder may not be ready before a ready one replaces it, and
+// something else not be well before Status says so.
 const patience = time.Second
+
+// ticksPerBeat is how often in a beat what waits is looked at.
+const ticksPerBeat = 5
 
 // heard takes a beat of a feeder.
 func (c *Client) heard(m *message) {
@@ -67,7 +71,12 @@ func (c *Client) tick(now time.Time) {
 		c.queue(f)
 	}
 	c.later = c.later[:0]
-	c.note()
+	again := c.again
+	c.again = nil
+	for _, ask := range again {
+		ask()
+	}
+	c.note(now)
 }
 
 // choose keeps the feeder while it is heard of and ready, and takes the best of the
@@ -225,8 +234,9 @@ func (c *Client) rest(now time.Time) {
 	}
 }
 
-// note says how it is.
-func (c *Client) note() {
+// note says how it is. What passes within patience, such as another feeder, is no
+// reason to send clients elsewhere.
+func (c *Client) note(now time.Time) {
 	reason := ""
 	n := c.feeders[c.Feeder()]
 	switch {
@@ -244,7 +254,12 @@ func (c *Client) note() {
 			sh.mu.Unlock()
 		}
 	}
+	if reason == "" {
+		c.sound = now
+	}
 	c.mu.Lock()
-	c.unready = reason
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if reason == "" || c.unready != "" || now.Sub(c.sound) > patience {
+		c.unready = reason
+	}
 }

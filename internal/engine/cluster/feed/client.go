@@ -55,6 +55,9 @@ type Client struct {
 	checks  []*followed
 	asked   int // checks under way
 	later   []*followed
+	again   []func()  // reads that the feeder could not answer yet
+	sound   time.Time // when all was well last
+	told    time.Time // when it was last complained of what cannot be read
 	starved time.Time // since when the feeder is not ready; zero: it is
 }
 
@@ -192,7 +195,7 @@ func (c *Client) Close() {
 // run is the goroutine that hears, tells the Follower, and answers.
 func (c *Client) run() {
 	defer c.end()
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTicker(c.cfg.Beat / ticksPerBeat)
 	defer tick.Stop()
 	c.ticked = time.Now()
 	for {
@@ -218,6 +221,9 @@ func (c *Client) end() {
 	for _, x := range left {
 		c.finish(x, engine.ErrClosed)
 	}
+	for _, ask := range c.again {
+		ask() // is answered with ErrClosed
+	}
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.mu.Lock()
@@ -235,7 +241,10 @@ func (c *Client) end() {
 func (c *Client) hear(data []byte) {
 	m, err := decode(data)
 	if err != nil {
-		c.cfg.Logger.Error("a message of a core node was not read", "error", err)
+		if now := time.Now(); now.Sub(c.told) > time.Second {
+			c.told = now
+			c.cfg.Logger.Error("messages of a core node are not read", "error", err)
+		}
 		return
 	}
 	if m.kind == kindBeat {

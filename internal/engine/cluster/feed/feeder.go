@@ -40,6 +40,8 @@ type Core interface {
 const (
 	DefaultBeat = 500 * time.Millisecond
 	DefaultDead = 2 * time.Second
+	// DefaultSendAgain is longer than a core node takes while all is well.
+	DefaultSendAgain = time.Second
 	// lease is for how long a feeder sends a shard to an edge that does not ask again.
 	lease = 10 * time.Second
 	// maxInbound is how many messages may wait to be looked at; NATS drops more, which
@@ -59,6 +61,7 @@ type Config struct {
 	Dead time.Duration // silence after which a feeder is replaced; 0: DefaultDead
 
 	// Of a Client.
+	SendAgain   time.Duration // after how long a call without an answer is sent again; 0: DefaultSendAgain
 	PublishWait time.Duration // how long a write waits for a feeder before it is refused
 	ReadWait    time.Duration // how long a read may take
 	FollowWait  time.Duration // how long Follow waits for the feed of a shard; 0: bus.DefaultFollowWait
@@ -70,6 +73,7 @@ type Config struct {
 func (c *Config) setDefaults() {
 	c.Beat = cmp.Or(c.Beat, DefaultBeat)
 	c.Dead = cmp.Or(c.Dead, DefaultDead)
+	c.SendAgain = cmp.Or(c.SendAgain, DefaultSendAgain)
 	c.FollowWait = cmp.Or(c.FollowWait, bus.DefaultFollowWait)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -150,6 +154,16 @@ func (f *Feeder) Publication(memory bool, ch channel.ID, epoch string, pub *engi
 	f.say(f.subjects.shard+f.cfg.Node+"."+strconv.Itoa(i), &message{
 		kind: kindItem, shard: i, number: s.number, memory: memory, ch: ch, epoch: epoch, pub: pub,
 	})
+}
+
+// Doubt says that this node has an index that it has not told of: edges compare.
+func (f *Feeder) Doubt() {
+	for i := range f.shards {
+		s := &f.shards[i]
+		s.mu.Lock()
+		s.number++
+		s.mu.Unlock()
+	}
 }
 
 // say sends a message. One for which there is no room is missed.

@@ -39,10 +39,11 @@ type lane struct {
 	// channel stood when it was first heard of. Without an epoch: nothing was there.
 	cursor engine.Position
 	known  bool // cursor is
-	// base says that nothing was told yet: what stands at the cursor may still come,
-	// as it can be read before it is told.
+	// base says that what stands at the cursor was not told: it may still come, as it
+	// can be read before it is told.
 	base     bool
 	fetching bool
+	told     atomic.Uint64   // offset of what was told last, for readers on any goroutine
 	missed   engine.Position // what came meanwhile and was not told; without an epoch: nothing
 	waiting  []func()        // publishers whose publication is being fetched
 }
@@ -202,7 +203,7 @@ func (c *Client) deliver(f *followed, n int, epoch string, pub *engine.Publicati
 	case !l.known,
 		l.cursor.Epoch == "" && pub.Offset == 1,
 		same && pub.Offset == l.cursor.Offset+1,
-		same && l.base && pub.Offset <= l.cursor.Offset:
+		same && l.base && pub.Offset == l.cursor.Offset:
 		c.hand(f, l, epoch, pub)
 	case same && pub.Offset <= l.cursor.Offset:
 	default:
@@ -215,6 +216,7 @@ func (c *Client) deliver(f *followed, n int, epoch string, pub *engine.Publicati
 func (c *Client) hand(f *followed, l *lane, epoch string, pub *engine.Publication) {
 	l.known, l.base = true, false
 	l.cursor = engine.Position{Epoch: epoch, Offset: pub.Offset}
+	l.told.Store(pub.Offset)
 	c.tell(f.ch, epoch, pub)
 }
 
@@ -285,16 +287,14 @@ func (c *Client) compare(f *followed, body []byte, err error) {
 	}
 }
 
-// stands learns from a reader where a channel stands: what comes after it is missed
-// by nobody.
-func (c *Client) stands(ch channel.ID, memory bool, top engine.Position) {
-	f := c.find(ch)
-	if f == nil || top.Epoch == "" {
-		return
-	}
-	if l := &f.lanes[laneOf(memory)]; !l.known {
+// stands learns from a reader where a channel stands: from there on nothing is missed.
+// It reports whether the feeder is behind what was told before it was asked: the reader
+// would miss what is between.
+func (l *lane) stands(top engine.Position, told uint64) (behind bool) {
+	if !l.known && top.Epoch != "" {
 		l.known, l.base, l.cursor = true, true, top
 	}
+	return l.cursor.Epoch == top.Epoch && top.Offset < told
 }
 
 // handed calls done once the Follower was told of a publication, if the channel is
