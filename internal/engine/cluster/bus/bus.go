@@ -165,6 +165,9 @@ func (b *Bus) Send(subject string, data []byte) error {
 	return err
 }
 
+// MaxMessage is how many bytes NATS takes in one message; 0: not known yet.
+func (b *Bus) MaxMessage() int { return int(b.maxPayload.Load()) }
+
 // Do runs fn in that line, on its goroutine, where NATS may be given something.
 func (b *Bus) Do(fn func()) { b.out.put(sending{do: fn}) }
 

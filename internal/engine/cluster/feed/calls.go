@@ -117,6 +117,8 @@ func (c *Client) takeLocked(x *call) error {
 	switch {
 	case c.closed:
 		return engine.ErrClosed
+	case c.cfg.Line.MaxMessage() > 0 && len(x.body) > c.cfg.Line.MaxMessage()-overhead:
+		return fmt.Errorf("a publication of %d bytes %w, %d", len(x.body), errTooLarge, c.cfg.Line.MaxMessage())
 	case len(c.calls) >= c.cfg.MaxCalls, c.bytes+int64(len(x.body)) > c.cfg.MaxBytes:
 		c.count.refused.Add(1)
 		return engine.ErrBusy

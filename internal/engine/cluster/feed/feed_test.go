@@ -5,6 +5,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -254,6 +255,35 @@ func TestReadersDoNotFallBehind(t *testing.T) {
 		if err != nil || res.Top.Offset != 5 {
 			t.Errorf("since %v: %+v, %v", since, res.Top, err)
 		}
+	}
+}
+
+// A publication that cannot be fed is left out, and what comes after it is told: the hub
+// sees that it does not follow. One that cannot be sent is refused.
+func TestTooLarge(t *testing.T) {
+	s := newStage(t, 1)
+	s.edge.Follow(named(0))
+	s.publish(nil, named(0), "first")
+	s.told(named(0), 1)
+	const most = 1000
+	s.line.most.Store(most)
+	f := s.feeder()
+	f.line.most.Store(most)
+	req := request(named(0), strings.Repeat("x", most))
+	if _, err := await(t, func(done func(engine.PublishResult, error)) { s.edge.Publish(&req, done) }); !errors.Is(err, errTooLarge) {
+		t.Errorf("%v", err)
+	}
+	f.line.loss.Store(1000) // as it is for what is too large
+	s.publish(f, named(0), strings.Repeat("x", most))
+	f.line.loss.Store(0)
+	s.seen.mu.Lock()
+	delete(s.seen.tops, named(0)) // a gap is what is expected
+	s.seen.mu.Unlock()
+	s.publish(nil, named(0), "third")
+	s.told(named(0), 3)
+	read := engine.HistoryRequest{Channel: named(0), Retention: kept, Limit: -1}
+	if _, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&read, done) }); !errors.Is(err, errFailed) {
+		t.Errorf("%v", err)
 	}
 }
 

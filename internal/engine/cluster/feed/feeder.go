@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ import (
 type Line interface {
 	// Send queues a message; ErrBusy when too much is queued.
 	Send(subject string, data []byte) error
+	// MaxMessage is how many bytes it takes in one message; 0: not known yet.
+	MaxMessage() int
 	// Do runs fn in its turn among what is sent.
 	Do(fn func())
 }
@@ -288,11 +291,11 @@ func (f *Feeder) called(m *message) {
 			f.answer(m, err, nil)
 			return
 		}
-		ask := f.core.History
 		if m.op == opLook {
-			ask = f.core.Look
+			f.look(m, req)
+			return
 		}
-		ask(req, func(res engine.HistoryResult, err error) { f.page(m, &res, err) })
+		f.core.History(req, func(res engine.HistoryResult, err error) { f.page(m, &res, err) })
 	case opTops:
 		f.tops(m)
 	default:
@@ -340,6 +343,29 @@ func (f *Feeder) write(m *message) {
 	}
 }
 
+// look answers with what there is, but for publications that fit into no message: the
+// edge tells what comes after them, and whoever keeps track of positions misses them.
+func (f *Feeder) look(m *message, req engine.HistoryRequest) {
+	f.core.Look(req, func(res engine.HistoryResult, err error) {
+		all := res.Publications
+		res.Publications = slices.DeleteFunc(slices.Clone(all), func(p *engine.Publication) bool {
+			return !f.fits(2*len(p.Data)) && !f.fits(overhead+len(store.AppendPublication(nil, p)))
+		})
+		if len(all) > 0 && len(res.Publications) == 0 && all[len(all)-1].Offset < res.Top.Offset {
+			req.Since = &engine.Position{Epoch: res.Top.Epoch, Offset: all[len(all)-1].Offset}
+			f.look(m, req)
+			return
+		}
+		f.page(m, &res, err)
+	})
+}
+
+// fits reports whether NATS takes so many bytes, and what goes with them.
+func (f *Feeder) fits(bytes int) bool {
+	most := f.cfg.Line.MaxMessage()
+	return most == 0 || bytes <= most-overhead
+}
+
 // page answers with a history, in as many messages as it takes.
 func (f *Feeder) page(m *message, res *engine.HistoryResult, err error) {
 	if err != nil {
@@ -350,6 +376,10 @@ func (f *Feeder) page(m *message, res *engine.HistoryResult, err error) {
 	for part := 0; ; part++ {
 		var body []byte
 		body, rest = appendPage(nil, res, rest)
+		if !f.fits(len(body)) {
+			f.answer(m, fmt.Errorf("a publication %w", errTooLarge), nil)
+			return
+		}
 		f.say(f.subjects.node+m.from, &message{kind: kindAnswer, id: m.id, part: part, last: len(rest) == 0, body: body})
 		if len(rest) == 0 {
 			return

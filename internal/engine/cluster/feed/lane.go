@@ -349,6 +349,9 @@ func (c *Client) look(f *followed, n int, since *engine.Position) {
 			l.release()
 		case errors.Is(err, engine.ErrUnrecoverable) && since != nil:
 			c.look(f, n, nil) // the channel has begun anew
+		case errors.Is(err, errFailed): // whoever keeps track of positions sees that the next does not follow
+			l.fetching, l.known = false, false
+			l.release()
 		case err != nil:
 			l.fetching = false
 			l.release()

@@ -56,6 +56,7 @@ func network(tb testing.TB) *node.Node {
 type line struct {
 	conn *nats.Conn
 	loss atomic.Int32
+	most atomic.Int32 // bytes of a message; 0: not known
 }
 
 func (l *line) Send(subject string, data []byte) error {
@@ -64,6 +65,8 @@ func (l *line) Send(subject string, data []byte) error {
 	}
 	return l.conn.Publish(subject, data)
 }
+
+func (l *line) MaxMessage() int { return int(l.most.Load()) }
 
 func (*line) Do(fn func()) { fn() }
 

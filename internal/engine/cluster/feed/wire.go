@@ -275,6 +275,12 @@ func errorOf(s status, text []byte) error {
 	case statusUnrecoverable:
 		return engine.ErrUnrecoverable
 	default:
-		return fmt.Errorf("core node: %s", text)
+		return fmt.Errorf("%w: %s", errFailed, text)
 	}
 }
+
+// Errors that a call ends with beside those of the engine's contract.
+var (
+	errFailed   = errors.New("a core node has failed")
+	errTooLarge = errors.New("is larger than NATS takes")
+)
