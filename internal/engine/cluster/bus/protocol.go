@@ -131,6 +131,9 @@ func shardOf(ch channel.ID) int {
 	return int(h * golden >> (64 - shardBits))
 }
 
+// IsNode reports whether an id can be part of a subject.
+func IsNode(id string) bool { return isNode(id) }
+
 // isNode reports whether an id can be part of a subject.
 func isNode(id string) bool {
 	if id == "" || len(id) > MaxNode {

@@ -131,7 +131,8 @@ type core struct {
 	feeder *Feeder
 	line   *line
 	ready  atomic.Bool
-	leave  func() // once
+	held   atomic.Bool // it does not get to know what it has not applied
+	leave  func()      // once
 
 	mu      sync.Mutex
 	applied int
@@ -198,6 +199,10 @@ func (c *core) Look(req engine.HistoryRequest, done func(engine.HistoryResult, e
 	}
 	res := c.read(&req)
 	if s := req.Since; s != nil && (s.Epoch != res.Top.Epoch || s.Offset > res.Top.Offset) {
+		if c.held.Load() {
+			done(engine.HistoryResult{}, engine.ErrBusy)
+			return
+		}
 		c.apply(1 << 30)
 		if res = c.read(&req); s.Epoch != res.Top.Epoch || s.Offset > res.Top.Offset {
 			done(engine.HistoryResult{}, engine.ErrUnrecoverable)

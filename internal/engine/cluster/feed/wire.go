@@ -135,7 +135,7 @@ func decode(b []byte) (*message, error) {
 		return nil, err
 	}
 	m := &message{kind: kind(r.Byte()), from: r.String()}
-	r.Failed = r.Failed || m.kind == 0 || m.kind >= kindUnknown || m.from == ""
+	r.Failed = r.Failed || m.kind == 0 || m.kind >= kindUnknown || !bus.IsNode(m.from)
 	switch m.kind {
 	case kindBeat:
 		m.flags = r.Uvarint()
