@@ -79,14 +79,16 @@ func (c *Client) Remove(ch channel.ID, r engine.Retention, done func(error)) {
 // History reads what a core node has.
 func (c *Client) History(req *engine.HistoryRequest, done func(engine.HistoryResult, error)) {
 	var l *lane
-	told := uint64(0)
 	if f := c.find(req.Channel); f != nil {
 		l = &f.lanes[laneOf(req.Retention.Durability == channel.Memory)]
-		told = l.told.Load()
 	}
 	body, begun := appendRequest(nil, req), time.Now()
 	var ask func()
 	ask = func() {
+		told := uint64(0)
+		if l != nil {
+			told = l.told.Load()
+		}
 		c.begin(&call{op: opHistory, body: body, done: func(x *call, _ []byte, err error) {
 			switch {
 			case err != nil:

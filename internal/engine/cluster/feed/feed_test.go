@@ -273,6 +273,30 @@ func TestReadersDoNotFallBehind(t *testing.T) {
 	}
 }
 
+// When a log begins anew, what is told goes on in the new epoch, and readers are not
+// held up by what was told in the old one.
+func TestBeginsAnew(t *testing.T) {
+	s := newStage(t, 2)
+	s.edge.Follow(named(0))
+	for n := range 5 {
+		s.publish(nil, named(0), fmt.Sprint(n))
+	}
+	s.anew()
+	f := s.feeder()
+	f.line.loss.Store(1000)
+	s.publish(f, named(0), "anew")
+	f.line.loss.Store(0)
+	req := engine.HistoryRequest{Channel: named(0), Retention: kept, Limit: -1}
+	res, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&req, done) })
+	if err != nil || res.Top != (engine.Position{Epoch: "Fc0", Offset: 1}) {
+		t.Errorf("%+v, %v", res.Top, err)
+	}
+	if res := s.publish(nil, named(0), "next"); res.Epoch != "Fc0" || res.Offset != 2 {
+		t.Errorf("%+v", res)
+	}
+	s.told(named(0), 2)
+}
+
 // A publication that cannot be fed is left out, and what comes after it is told: the hub
 // sees that it does not follow. One that cannot be sent is refused.
 func TestTooLarge(t *testing.T) {

@@ -43,7 +43,7 @@ type lane struct {
 	// can be read before it is told.
 	base     bool
 	fetching bool
-	told     atomic.Uint64   // offset of what was told last, for readers on any goroutine
+	told     atomic.Uint64   // offset of what was told last, for readers on any goroutine; 0: nothing in this epoch
 	missed   engine.Position // what came meanwhile and was not told; without an epoch: nothing
 	waiting  []func()        // publishers whose publication is being fetched
 }
@@ -349,9 +349,6 @@ func (c *Client) look(f *followed, n int, since *engine.Position) {
 			l.release()
 		case errors.Is(err, engine.ErrUnrecoverable) && since != nil:
 			c.look(f, n, nil) // the channel has begun anew
-		case errors.Is(err, errFailed): // whoever keeps track of positions sees that the next does not follow
-			l.fetching, l.known = false, false
-			l.release()
 		case err != nil:
 			l.fetching = false
 			l.release()
@@ -373,6 +370,7 @@ func (c *Client) looked(f *followed, n int, res *engine.HistoryResult) {
 	}
 	if l.cursor.Epoch != res.Top.Epoch || len(res.Publications) == 0 && res.Top.Offset > l.cursor.Offset {
 		l.known, l.base, l.cursor = true, true, res.Top // what was between is kept no more
+		l.told.Store(0)
 	}
 	behind := l.cursor.Offset < res.Top.Offset
 	if m := l.missed; m.Epoch != "" && (m.Epoch != l.cursor.Epoch || m.Offset > l.cursor.Offset) {

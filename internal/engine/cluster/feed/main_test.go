@@ -91,6 +91,7 @@ type ledger struct {
 	entries []entry
 	keys    map[string]engine.Position
 	tops    map[channel.ID]uint64
+	era     string // epochs begin with it
 }
 
 type entry struct {
@@ -100,7 +101,7 @@ type entry struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{keys: make(map[string]engine.Position), tops: make(map[channel.ID]uint64)}
+	return &ledger{keys: make(map[string]engine.Position), tops: make(map[channel.ID]uint64), era: "E"}
 }
 
 // add stores a publication, and says how long the log is then.
@@ -111,7 +112,7 @@ func (l *ledger) add(req *engine.PublishRequest) (engine.PublishResult, int) {
 		return engine.PublishResult{Position: at, Duplicate: true}, len(l.entries)
 	}
 	l.tops[req.Channel]++
-	at := engine.Position{Epoch: "E" + req.Channel.Name, Offset: l.tops[req.Channel]}
+	at := engine.Position{Epoch: l.era + req.Channel.Name, Offset: l.tops[req.Channel]}
 	pub := req.Publication
 	pub.Offset = at.Offset
 	l.entries = append(l.entries, entry{req.Channel, at.Epoch, &pub})
@@ -123,6 +124,21 @@ func (l *ledger) upTo(n int) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.entries[:min(n, len(l.entries))]
+}
+
+// anew forgets everything, as a log in RAM does when all nodes have gone.
+func (s *stage) anew() {
+	l := s.ledger
+	l.mu.Lock()
+	l.entries, l.era = nil, "F"
+	clear(l.tops)
+	clear(l.keys)
+	l.mu.Unlock()
+	for _, c := range s.cores {
+		c.mu.Lock()
+		c.applied = 0
+		c.mu.Unlock()
+	}
 }
 
 // core is a core node: it has applied the ledger up to some place.
@@ -234,27 +250,27 @@ func (*core) RemoveHistory(_ channel.ID, _ engine.Retention, done func(error)) {
 type audience struct {
 	t    testing.TB
 	mu   sync.Mutex
-	tops map[channel.ID]uint64
+	tops map[channel.ID]engine.Position
 }
 
 func newAudience(tb testing.TB) *audience {
 	tb.Helper()
-	return &audience{t: tb, tops: make(map[channel.ID]uint64)}
+	return &audience{t: tb, tops: make(map[channel.ID]engine.Position)}
 }
 
-func (a *audience) tell(ch channel.ID, _ string, pub *engine.Publication) {
+func (a *audience) tell(ch channel.ID, epoch string, pub *engine.Publication) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if last, known := a.tops[ch]; known && pub.Offset != last+1 {
-		a.t.Errorf("%s: %d is told after %d", ch.Name, pub.Offset, last)
+	if last := a.tops[ch]; last.Epoch == epoch && pub.Offset != last.Offset+1 {
+		a.t.Errorf("%s: %d is told after %d", ch.Name, pub.Offset, last.Offset)
 	}
-	a.tops[ch] = pub.Offset
+	a.tops[ch] = engine.Position{Epoch: epoch, Offset: pub.Offset}
 }
 
 func (a *audience) top(ch channel.ID) uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.tops[ch]
+	return a.tops[ch].Offset
 }
 
 func named(i int) channel.ID { return channel.ID{App: "app", Name: fmt.Sprint("c", i)} }
