@@ -69,7 +69,7 @@ func (r *historyImportRequest) run(ctx context.Context, h *call, out []byte) ([]
 	case len(r.pieces) == 0:
 		return out, badRequest("pieces is required")
 	case h.importer == nil:
-		return out, notSupported("this method", "the node is alone: history is imported into a cluster")
+		return out, notSupported("this method", "history is imported into a cluster, through a node that keeps an index: this one is alone, or an edge node")
 	}
 	there, errs := make([]bool, len(r.pieces)), make([]error, len(r.pieces))
 	ctx, cancel := context.WithTimeout(ctx, importTimeout)

@@ -36,7 +36,7 @@ func (a *App) openApps() error {
 	a.apps, err = tenant.Open(ctx, tenant.Config{
 		Log: a.engine, Fixed: fixed, Logger: a.log,
 		Check:   func(_ *tenant.App, o *channel.Options) error { return a.cfg.CheckHooks(o) },
-		Changed: a.setApp, Removed: a.removeApp, Later: a.engine.cluster != nil,
+		Changed: a.setApp, Removed: a.removeApp, Later: a.engine.node != nil,
 	})
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ const refreshEvery = time.Second
 
 // followApps reads what other nodes change until ctx ends.
 func (a *App) followApps(ctx context.Context) {
-	if a.engine.cluster == nil {
+	if a.engine.node == nil {
 		return // nobody else changes anything
 	}
 	tick := time.NewTicker(refreshEvery)

@@ -28,8 +28,10 @@ type deployment struct {
 
 	counters func() counters
 	taken    func(app string) int64 // bytes of history on disk
-	cluster  *cluster.Engine        // nil: the node is alone
 	node     *node.Node             // nil: the node is alone
+	bus      *bus.Bus               // nil: the node is alone
+	cluster  *cluster.Engine        // nil: the node is alone, or an edge node
+	edge     *cluster.Edge          // nil: it is no edge node
 
 	mu      sync.Mutex
 	inquiry *inquiry // nil: nobody asks
@@ -74,15 +76,37 @@ func (a *App) openCluster() error {
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	e, err := cluster.Open(a.clusterConfig(n))
-	if err != nil {
+	open := a.openCore
+	if a.cfg.Cluster.Edge {
+		open = a.openEdge
+	}
+	if a.engine, err = open(n); err != nil {
 		return errors.Join(err, n.Close())
 	}
-	a.engine = &deployment{Engine: e, taken: e.Taken, cluster: e, node: n, counters: func() counters {
+	return nil
+}
+
+// openCore opens the engine of a node that keeps an index of the logs.
+func (a *App) openCore(n *node.Node) (*deployment, error) {
+	e, err := cluster.Open(a.clusterConfig(n))
+	if err != nil {
+		return nil, err
+	}
+	return &deployment{Engine: e, taken: e.Taken, cluster: e, bus: e.Bus(), node: n, counters: func() counters {
 		c := e.Counters()
 		return counters{c.Counters, c.QueueFull}
-	}}
-	return nil
+	}}, nil
+}
+
+// openEdge opens the engine of an edge node.
+func (a *App) openEdge(n *node.Node) (*deployment, error) {
+	e, err := cluster.OpenEdge(a.clusterConfig(n))
+	if err != nil {
+		return nil, err
+	}
+	return &deployment{Engine: e, edge: e, bus: e.Bus(), node: n, counters: func() counters {
+		return counters{queueFull: e.Feed().Counters().Refused}
+	}}, nil
 }
 
 // ErrSingleData says that a data directory is that of a node that was alone.
@@ -216,7 +240,7 @@ func (a *App) clusterConfig(n *node.Node) cluster.Config {
 	return cluster.Config{
 		Conn: n.Conn(), Node: a.uid, Label: a.nodeName(), Name: a.clusterName(),
 		Dir: filepath.Join(a.cfg.DataDir, indexDir), Logger: a.log, OnFatal: a.fatal, OnCommit: a.committed, OnDead: a.nodeDied,
-		Logs: c.Logs, Replicas: replicas, LogBytes: int64(c.LogSize), LogAge: c.LogAge, PublishWait: a.cfg.PublishWait,
+		Feeds: c.ListenEdges != "", Logs: c.Logs, Replicas: replicas, LogBytes: int64(c.LogSize), LogAge: c.LogAge, PublishWait: a.cfg.PublishWait,
 		CacheBytes:   int64(a.cfg.Store.CacheSize),
 		MemoryBytes:  int64(a.cfg.Store.MemorySize),
 		ReserveBytes: int64(a.cfg.Store.ReserveSize),

@@ -69,7 +69,7 @@ func (a *App) endDrain() {
 // two thirds of the time that is left; who is still here then is told by the stop
 // itself. Clients of a node that is alone wait for it, and gain nothing by it.
 func (a *App) leave(ctx context.Context) {
-	if a.engine.cluster == nil && a.cfg.DrainRate == 0 {
+	if a.engine.node == nil && a.cfg.DrainRate == 0 {
 		return
 	}
 	if deadline, ok := ctx.Deadline(); ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/fanfare-push/fanfare/internal/config"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/feed"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/survey"
 	"github.com/fanfare-push/fanfare/internal/metrics"
 )
@@ -100,15 +101,17 @@ func (a *App) self() engine.NodeOverview {
 	n.Ready = n.Reason == ""
 	d := a.engine
 	switch {
-	case d.cluster == nil || d.node.Embedded():
+	case d.node == nil || d.node.Embedded():
 		n.Role = engine.RoleCore
 	case a.cfg.Cluster.Edge:
 		n.Role = engine.RoleEdge
 	}
-	if d.cluster != nil {
+	if d.node != nil {
 		if addr := d.node.Addr(); addr != nil {
 			n.Peers = cmp.Or(a.cfg.Cluster.Advertise, addr.String())
 		}
+	}
+	if d.cluster != nil {
 		n.Logs = d.cluster.Logs()
 		a.troubles.add(n.Logs)
 	}
@@ -118,7 +121,7 @@ func (a *App) self() engine.NodeOverview {
 // openSurvey answers what other nodes ask.
 func (a *App) openSurvey() (err error) {
 	d := a.engine
-	if d.cluster == nil {
+	if d.node == nil {
 		return nil
 	}
 	a.survey, err = survey.New(survey.Config{
@@ -156,7 +159,7 @@ func (a *App) overview(ctx context.Context) (engine.Overview, error) {
 		return o, nil
 	}
 	o.Cluster = a.clusterName()
-	known := a.engine.cluster.Nodes()
+	known := a.engine.bus.Nodes()
 	answers, err := a.survey.Ask(ctx, len(known)-1)
 	if err != nil {
 		return o, err
@@ -216,16 +219,16 @@ func (a *App) bindCluster() {
 		}
 		return 0
 	})
-	e := a.engine.cluster
-	if e == nil {
+	b := a.engine.bus
+	if b == nil {
 		return
 	}
-	m.NodesAlive.Bind(func() int64 { return int64(e.Bus().Counters().Others) + 1 })
-	m.NodeStreams.Bind(func() int64 { return int64(e.Bus().Counters().Streams) })
-	m.NodeQueue.Bind(func() int64 { return int64(e.Bus().Counters().QueueBytes) })
-	m.NodeInbound.Bind(func() int64 { return int64(e.Bus().Counters().Inbound) })
+	m.NodesAlive.Bind(func() int64 { return int64(b.Counters().Others) + 1 })
+	m.NodeStreams.Bind(func() int64 { return int64(b.Counters().Streams) })
+	m.NodeQueue.Bind(func() int64 { return int64(b.Counters().QueueBytes) })
+	m.NodeInbound.Bind(func() int64 { return int64(b.Counters().Inbound) })
 	bind := func(c *metrics.Counter, of func(*bus.Counters) uint64) {
-		c.Bind(func() uint64 { now := e.Bus().Counters(); return of(&now) })
+		c.Bind(func() uint64 { now := b.Counters(); return of(&now) })
 	}
 	bind(m.NodeSent, func(c *bus.Counters) uint64 { return c.Sent })
 	bind(m.NodeReceived, func(c *bus.Counters) uint64 { return c.Received })
@@ -244,6 +247,11 @@ func (a *App) bindCluster() {
 	} {
 		bind(m.NodeLost.Of(loss), of)
 	}
+	a.bindFeed()
+	e := a.engine.cluster
+	if e == nil {
+		return
+	}
 	name := a.nodeName()
 	m.Logs.Bind(func() []metrics.LogRow {
 		logs := e.Logs()
@@ -254,6 +262,23 @@ func (a *App) bindCluster() {
 		}
 		return rows
 	})
+}
+
+// bindFeed shows how an edge node is fed.
+func (a *App) bindFeed() {
+	if a.engine.edge == nil {
+		return
+	}
+	m, f := a.metrics, a.engine.edge.Feed()
+	bind := func(c *metrics.Counter, of func(*feed.Counters) uint64) {
+		c.Bind(func() uint64 { now := f.Counters(); return of(&now) })
+	}
+	bind(m.FeedItems, func(c *feed.Counters) uint64 { return c.Items })
+	bind(m.FeedGaps, func(c *feed.Counters) uint64 { return c.Gaps })
+	bind(m.FeedFetched, func(c *feed.Counters) uint64 { return c.Fetched })
+	bind(m.FeedChanges, func(c *feed.Counters) uint64 { return c.Changes })
+	bind(m.FeedResent, func(c *feed.Counters) uint64 { return c.Resent })
+	m.FeedCalls.Bind(func() int64 { return int64(f.Counters().Calls) })
 }
 
 // unready says why the node cannot do its job now; "": it can.

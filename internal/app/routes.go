@@ -66,7 +66,7 @@ func (c calls) APIRequest(method string, status int, took time.Duration) {
 
 func (a *App) page(version string) http.Handler {
 	cluster := ""
-	if a.engine.cluster != nil {
+	if a.engine.node != nil {
 		cluster = a.clusterName()
 	}
 	return admin.New(admin.Config{

@@ -16,7 +16,7 @@ type Cluster struct {
 	Listen      string   `koanf:"listen"`       // address and port for the other core nodes; empty: a cluster of one
 	Advertise   string   `koanf:"advertise"`    // address and port that the others reach this node at; empty: `cluster.listen`
 	Peers       []string `koanf:"peers"`        // address and port of each other core node: 2 or 4, as a cluster has 3 or 5; this node's own (`cluster.advertise`, or else `cluster.listen`) is passed over, so that all can have the same list; of an edge node, `cluster.listen_edges` of core nodes
-	Edge        bool     `koanf:"edge"`         // this node holds connections and a copy of what is kept, and is none that a publication waits for: it comes and goes freely
+	Edge        bool     `koanf:"edge"`         // this node holds connections only, and asks core nodes for what is kept: it comes and goes freely
 	ListenEdges string   `koanf:"listen_edges"` // address and port for edge nodes, on a core node; empty: there can be none
 	Secret      Secret   `koanf:"secret"`       // core nodes know each other by it: 16 bytes at least
 	CertFile    string   `koanf:"cert_file"`    // certificate, PEM, that core nodes show each other; without it what goes between them is not encrypted

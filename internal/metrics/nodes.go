@@ -17,6 +17,14 @@ type Nodes struct {
 	NodeRelays    *Gauge // responses
 
 	NodeRelaysBroken *Counter
+
+	// Of an edge node.
+	FeedItems   *Counter
+	FeedGaps    *Counter
+	FeedFetched *Counter
+	FeedChanges *Counter
+	FeedResent  *Counter
+	FeedCalls   *Gauge
 }
 
 // NodeLoss says where a message between nodes was lost.
@@ -53,4 +61,10 @@ func (m *Metrics) newNodes(f *families) {
 	m.NodeInbound = f.gauge("node_inbound_messages", "Messages of other nodes that wait to be looked at.")
 	m.NodeRelays = f.gauge("node_relayed_responses", "Responses to XHR requests here whose sessions are at other nodes.")
 	m.NodeRelaysBroken = f.counter("node_relays_broken_total", "Such responses that were broken off, since the other node or a message of it was missing; counted at both nodes.")
+	m.FeedItems = f.counter("feed_publications_total", "Publications with history that an edge node was fed with.")
+	m.FeedGaps = f.counter("feed_gaps_total", "Times that something of the feed was missed; it was then looked up.")
+	m.FeedFetched = f.counter("feed_looked_up_total", "Publications that an edge node has looked up, since they were missed in the feed.")
+	m.FeedChanges = f.counter("feed_changes_total", "Times that an edge node has found itself another core node to be fed by, the first included.")
+	m.FeedResent = f.counter("feed_calls_resent_total", "Calls of an edge node that a core node did not answer within a second, and that were sent again.")
+	m.FeedCalls = f.gauge("feed_calls", "Calls of an edge node that are not answered yet.")
 }

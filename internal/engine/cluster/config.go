@@ -52,6 +52,9 @@ type Config struct {
 	OnDead func(bus.NodeInfo)
 	Now    func() time.Time
 
+	// Feeds says that edge nodes may ask this node, and are fed by it.
+	Feeds bool
+
 	Logs     int // of each durability; fixed once the cluster has been made
 	Replicas int // of each log: 1, 3 or 5; at most as many as there are core nodes
 	// What a log keeps. A node that was away for longer takes a copy from another.

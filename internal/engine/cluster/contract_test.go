@@ -72,13 +72,18 @@ func TestContractThree(t *testing.T) {
 // deployment is engines of a name of their own on all nodes of the cast.
 func (c *cast) deployment(t *testing.T, name string) enginetest.Deployment {
 	t.Helper()
-	clock := newClock()
+	return c.deploymentAt(t, name, newClock())
+}
+
+// deploymentAt is the same with a clock of the caller's.
+func (c *cast) deploymentAt(t *testing.T, name string, clock *clock) enginetest.Deployment {
+	t.Helper()
 	t.Cleanup(func() { c.forget(name) })
 	return enginetest.Deployment{
 		Nodes: len(c.nodes), Advance: clock.advance, KeepsMemory: true,
 		Open: func(t *testing.T, followers []engine.Follower) (engines []engine.Engine) {
 			t.Helper()
-			cfg := Config{Name: name, Now: clock.now, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}
+			cfg := Config{Name: name, Now: clock.now, Feeds: true, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}
 			var list []*Engine
 			for i, f := range followers {
 				e := c.open(i, cfg, f)

@@ -12,6 +12,7 @@
 //	node      the server in this process, or the way to servers elsewhere
 //	journal   one replicated log: append, follow
 //	copies    an index handed to a node that cannot have it from the log
+//	feed      what edge nodes ask core nodes, and what they are fed with
 //	bus       publications without history, presence, control
 //
 // # The way of a publication with history
@@ -21,6 +22,9 @@
 // that message again and nothing else (write.go). Every node follows the log and
 // applies each message once (apply.go), through internal/engine/index, which
 // makes it readable, tells the Follower and answers whoever waits on this node.
+//
+// Engine is a node that applies the logs; Edge is one that keeps nothing and asks. What
+// both do without a log is in beside.go.
 //
 // # Locks
 //

@@ -5,37 +5,30 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
-	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/copies"
-	"github.com/fanfare-push/fanfare/internal/engine/keys"
+	"github.com/fanfare-push/fanfare/internal/engine/cluster/feed"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
 
 // Engine is this node's part of a cluster.
 type Engine struct {
+	*beside
+
 	// Static after Open.
 	cfg      Config
-	bus      *bus.Bus
 	copies   *copies.Server
+	feeder   *feed.Feeder // nil: it feeds nobody
 	disk     []*partition // the log of a channel is the one at its place
 	memory   []*partition
-	keys     *keys.Keys // of publications without history
 	stop     chan struct{}
 	watcher  sync.WaitGroup
-	follower *serial // static after Attach
 	attached chan struct{}
-
-	count struct {
-		duplicates atomic.Uint64 // repeats without history
-	}
-	once [256]sync.Mutex // held while a key of a channel is asked for and remembered
 
 	handovers *nats.Subscription
 	door      engine.Door
@@ -51,15 +44,11 @@ func Open(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := bus.New(bus.Config{
-		Conn: cfg.Conn, Node: cfg.Node, Name: cfg.Label, Prefix: cfg.Name, Logger: cfg.Logger, Now: cfg.Now, OnDead: cfg.OnDead,
-	})
+	b, err := newBeside(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{
-		cfg: cfg, bus: b, keys: keys.New(cfg.MemoryKeys), stop: make(chan struct{}), attached: make(chan struct{}),
-	}
+	e := &Engine{beside: b, cfg: cfg, stop: make(chan struct{}), attached: make(chan struct{})}
 	for _, memory := range []bool{false, true} {
 		for i := range cfg.Logs {
 			p, err := newPartition(e, memory, i)
@@ -81,7 +70,14 @@ func Open(cfg Config) (*Engine, error) {
 	if e.handovers, err = e.holds(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	e.watcher.Go(e.watch)
+	if cfg.Feeds {
+		if e.feeder, err = feed.Feed(feed.Config{
+			Conn: cfg.Conn, Line: b.bus, Node: cfg.Node, Prefix: cfg.Name, Logger: cfg.Logger,
+		}, e); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+	}
+	e.watcher.Go(func() { b.sweep(cfg.TickEvery, e.stop) })
 	return e, nil
 }
 
@@ -137,9 +133,8 @@ func (e *Engine) of(ch channel.ID, d channel.Durability) *partition {
 
 // Attach implements engine.Interest. What logs hold is applied from here on.
 func (e *Engine) Attach(f engine.Follower) {
-	e.follower = newSerial(f)
+	e.attach(f)
 	close(e.attached)
-	e.bus.Attach(attentive(e.follower, f))
 }
 
 // Follow implements engine.Interest: of channels with history the Follower is
@@ -148,27 +143,6 @@ func (e *Engine) Follow(ch channel.ID) { e.bus.Follow(ch) }
 
 // Unfollow implements engine.Interest.
 func (e *Engine) Unfollow(ch channel.ID) { e.bus.Unfollow(ch) }
-
-// Join implements engine.Presence.
-func (e *Engine) Join(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
-	e.bus.Join(ch, info, n)
-}
-
-// Leave implements engine.Presence.
-func (e *Engine) Leave(ch channel.ID, info *engine.ClientInfo, n engine.Notice) {
-	e.bus.Leave(ch, info, n)
-}
-
-// Members implements engine.Presence.
-func (e *Engine) Members(ch channel.ID, done func(engine.Members, error)) { e.bus.Members(ch, done) }
-
-// Stats implements engine.Presence.
-func (e *Engine) Stats(ch channel.ID, done func(engine.PresenceStats, error)) { e.bus.Stats(ch, done) }
-
-// Control implements engine.Controller.
-func (e *Engine) Control(c engine.Control, done func(error)) { e.bus.Control(c, done) }
-
-func (e *Engine) now() int64 { return e.cfg.Now().UnixMilli() }
 
 // Status implements engine.Engine.
 func (e *Engine) Status() engine.Status {
@@ -183,20 +157,6 @@ func (e *Engine) Status() engine.Status {
 	return engine.Status{Ready: true}
 }
 
-// watch gives back what nobody asks for.
-func (e *Engine) watch() {
-	tick := time.NewTicker(e.cfg.TickEvery)
-	defer tick.Stop()
-	for turn := 0; ; turn++ {
-		select {
-		case <-e.stop:
-			return
-		case <-tick.C:
-		}
-		e.keys.Sweep(turn, e.now())
-	}
-}
-
 // Close implements engine.Engine. What no log has answered after CloseWait is
 // answered with ErrClosed.
 func (e *Engine) Close() error {
@@ -207,6 +167,9 @@ func (e *Engine) Close() error {
 	e.watcher.Wait()
 	if e.handovers != nil { // Open has come so far
 		_ = e.handovers.Unsubscribe() // fails only without a connection, which has no subscriptions
+	}
+	if e.feeder != nil {
+		e.feeder.Close() // edges go on elsewhere
 	}
 	errs := []error{e.bus.Close()}
 	if e.copies != nil { // Open has come so far

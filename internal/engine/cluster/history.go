@@ -26,7 +26,20 @@ func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResu
 		done(engine.HistoryResult{}, err)
 		return
 	}
-	e.read(&req, func(res engine.HistoryResult, err error) {
+	e.ask(&req, (*index.Index).History, done)
+}
+
+// Look is History of a channel as it is: one without a position is given none, and
+// its Top has no epoch.
+func (e *Engine) Look(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
+	e.ask(&req, (*index.Index).Look, done)
+}
+
+// reading is a way to read an index.
+type reading func(x *index.Index, req engine.HistoryRequest, done func(engine.HistoryResult, error))
+
+func (e *Engine) ask(req *engine.HistoryRequest, how reading, done func(engine.HistoryResult, error)) {
+	e.read(req, how, func(res engine.HistoryResult, err error) {
 		if !errors.Is(err, engine.ErrUnrecoverable) {
 			done(res, err)
 			return
@@ -36,13 +49,13 @@ func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResu
 				done(engine.HistoryResult{}, err)
 				return
 			}
-			e.read(&req, done)
+			e.read(req, how, done)
 		})
 	})
 }
 
 // read asks the index as it is.
-func (e *Engine) read(req *engine.HistoryRequest, done func(engine.HistoryResult, error)) {
+func (e *Engine) read(req *engine.HistoryRequest, how reading, done func(engine.HistoryResult, error)) {
 	if !e.door.Enter() {
 		done(engine.HistoryResult{}, engine.ErrClosed)
 		return
@@ -53,7 +66,7 @@ func (e *Engine) read(req *engine.HistoryRequest, done func(engine.HistoryResult
 		done(engine.HistoryResult{}, engine.ErrBusy)
 		return
 	}
-	x.History(*req, func(res engine.HistoryResult, err error) {
+	how(x, *req, func(res engine.HistoryResult, err error) {
 		if errors.Is(err, engine.ErrClosed) && e.index(req) != x {
 			err = engine.ErrBusy // it is the index that was closed, for another
 		}

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/fanfare-push/fanfare/internal/engine"
-	"github.com/fanfare-push/fanfare/internal/engine/cluster/bus"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
 )
 
@@ -32,10 +31,6 @@ func (e *Engine) Absent() []string {
 	return slices.Compact(names)
 }
 
-// Bus is what connects the nodes beside the logs: who they are, what is counted
-// by all, and who of them owns what only one must do.
-func (e *Engine) Bus() *bus.Bus { return e.bus }
-
 // Counters is what the engine counted since it opened, and what it holds now.
 type Counters struct {
 	index.Counters // of all logs; FreeBytes are those of the disk, ReadOnly is true if any on it is
@@ -50,7 +45,7 @@ type Counters struct {
 // Counters is a snapshot.
 func (e *Engine) Counters() Counters {
 	s := Counters{KeysForgotten: e.keys.Forgotten()}
-	s.Duplicates = e.count.duplicates.Load()
+	s.Duplicates = e.repeats.Load()
 	for _, p := range e.partitions() {
 		s.QueueFull += p.count.queueFull.Load()
 		s.Overdue += p.count.overdue.Load()

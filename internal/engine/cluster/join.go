@@ -122,6 +122,9 @@ func (p *partition) join() error {
 	p.reconcile(x.Store())
 	p.applied.Store(x.Store().Mark().Seq)
 	p.index.Store(x)
+	if p.e.feeder != nil {
+		p.e.feeder.Doubt()
+	}
 	p.mu.Lock()
 	p.incarnation = x.Store().Incarnation()
 	p.health.joining, p.health.known = "", 0

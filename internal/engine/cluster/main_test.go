@@ -71,10 +71,11 @@ func freePorts(tb testing.TB, n int) []string {
 // cast is some core nodes of one cluster, each of which can be stopped and
 // started on what it had.
 type cast struct {
-	t     testing.TB
-	dir   string
-	ports []string
-	nodes []*node.Node // nil: stopped
+	t       testing.TB
+	dir     string
+	ports   []string     // for each other
+	clients []string     // for edge nodes
+	nodes   []*node.Node // nil: stopped
 }
 
 // newCast starts so many core nodes, which the end of the test stops.
@@ -82,7 +83,8 @@ func newCast(tb testing.TB, n int) *cast {
 	tb.Helper()
 	c := &cast{t: tb, dir: tb.TempDir(), nodes: make([]*node.Node, n)}
 	if n > 1 {
-		c.ports = freePorts(tb, n)
+		ports := freePorts(tb, 2*n)
+		c.ports, c.clients = ports[:n], ports[n:]
 	}
 	for i := range n {
 		c.start(i)
@@ -101,7 +103,7 @@ func (c *cast) start(i int) {
 		Name: fmt.Sprintf("n%d", i+1), Dir: filepath.Join(c.dir, fmt.Sprintf("nats%d", i+1)), Cluster: "test", Logger: logger(c.t),
 	}
 	if len(c.ports) > 0 {
-		cfg.Listen, cfg.Secret = c.ports[i], "secret"
+		cfg.Listen, cfg.ListenClients, cfg.Secret = c.ports[i], c.clients[i], "secret"
 		for j, p := range c.ports {
 			if j != i {
 				cfg.Peers = append(cfg.Peers, p)

@@ -131,7 +131,7 @@ func (p *partition) openIndex(incarnation uint64) (*index.Index, error) {
 	c := &p.e.cfg
 	cfg := index.Config{
 		Store: p.storeConfig(incarnation), Logger: c.Logger, Now: c.Now, OnFatal: c.OnFatal, OnCommit: c.OnCommit,
-		Tell: p.e.follower.Publication,
+		Tell: p.tell,
 		Create: func(req *engine.HistoryRequest, done func(engine.PublishResult, error)) error {
 			return p.submit(index.Request{
 				Entry: entry(store.Create, req.Channel, req.Retention), Done: within(c.BarrierWait, done),
@@ -149,6 +149,14 @@ func (p *partition) openIndex(incarnation uint64) (*index.Index, error) {
 		return nil, err
 	}
 	return x, nil
+}
+
+// tell hands a publication on, here and to edges.
+func (p *partition) tell(ch channel.ID, epoch string, pub *engine.Publication) {
+	p.e.follower.Publication(ch, epoch, pub)
+	if p.e.feeder != nil {
+		p.e.feeder.Publication(p.memory, ch, epoch, pub)
+	}
 }
 
 func (p *partition) storeConfig(incarnation uint64) store.Config {

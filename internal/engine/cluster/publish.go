@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"hash/maphash"
 	"sync"
 	"time"
 
@@ -37,35 +36,6 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 	if err != nil {
 		done(engine.PublishResult{}, err)
 	}
-}
-
-// pass hands a publication without history to the bus. A repeat is known by the
-// node that took the first.
-func (e *Engine) pass(req *engine.PublishRequest, pub *engine.Publication) (res engine.PublishResult, err error) {
-	pub.Time = e.now()
-	answer := func(given error) { err = given }
-	if req.IdempotencyKey == "" {
-		e.bus.Publish(req.Channel, pub, answer)
-		return res, err
-	}
-	mu := e.onceOf(req.Channel)
-	mu.Lock()
-	defer mu.Unlock()
-	if _, res.Duplicate = e.keys.Seen(req.Channel, req.IdempotencyKey, pub.Time); res.Duplicate {
-		e.count.duplicates.Add(1)
-		return res, nil
-	}
-	e.bus.Publish(req.Channel, pub, answer)
-	if err == nil {
-		e.keys.Remember(req.Channel, req.IdempotencyKey, engine.Position{}, pub.Time)
-	}
-	return res, err
-}
-
-var onceSeed = maphash.MakeSeed()
-
-func (e *Engine) onceOf(ch channel.ID) *sync.Mutex {
-	return &e.once[maphash.Comparable(onceSeed, ch)%uint64(len(e.once))]
 }
 
 // within answers with ErrBusy if nobody else has in time.

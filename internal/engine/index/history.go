@@ -8,6 +8,7 @@ import (
 // read is a history read that has to go to disk.
 type read struct {
 	req  engine.HistoryRequest
+	look bool // a channel that has no position is given none
 	done func(engine.HistoryResult, error)
 }
 
@@ -20,13 +21,23 @@ type answer struct {
 // History reads as engine.Historian says, by what this index has applied. What
 // RAM covers is answered at once.
 func (x *Index) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	if a := x.readRing(&req); a != nil {
+	x.take(read{req, false, done})
+}
+
+// Look is History of what is there: a channel that has no position is given none. Its
+// Top has no epoch, and where Since has one it fails with ErrUnrecoverable.
+func (x *Index) Look(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
+	x.take(read{req, true, done})
+}
+
+func (x *Index) take(r read) {
+	if a := x.readRing(&r.req); a != nil {
 		x.count.cacheHits.Add(1)
-		done(a.res, a.err)
+		r.done(a.res, a.err)
 		return
 	}
-	if err := x.queueRead(read{req, done}); err != nil {
-		done(engine.HistoryResult{}, err)
+	if err := x.queueRead(r); err != nil {
+		r.done(engine.HistoryResult{}, err)
 	}
 }
 
@@ -102,7 +113,14 @@ func (x *Index) readDisk(r read) {
 		return
 	}
 	if !rec.Exists() || rec.Expired(x.readTime()) {
-		x.createFor(r)
+		switch {
+		case !r.look:
+			x.createFor(r)
+		case r.req.Since != nil && r.req.Since.Epoch != "":
+			r.done(engine.HistoryResult{}, engine.ErrUnrecoverable)
+		default:
+			r.done(engine.HistoryResult{}, nil)
+		}
 		return
 	}
 	x.count.cacheMisses.Add(1)

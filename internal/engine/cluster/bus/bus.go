@@ -155,6 +155,22 @@ func (b *Bus) send() {
 	_ = b.cfg.Conn.FlushTimeout(b.cfg.FollowWait)
 }
 
+// Send gives NATS a message of somebody else's, in line with what this node says. It
+// fails with ErrBusy when too much is queued.
+func (b *Bus) Send(subject string, data []byte) error {
+	err := b.out.publish(subject, data)
+	if err != nil {
+		b.count.queueFull.Add(1)
+	}
+	return err
+}
+
+// MaxMessage is how many bytes NATS takes in one message; 0: not known yet.
+func (b *Bus) MaxMessage() int { return int(b.maxPayload.Load()) }
+
+// Do runs fn in that line, on its goroutine, where NATS may be given something.
+func (b *Bus) Do(fn func()) { b.out.put(sending{do: fn}) }
+
 // look notes what the connection is like, for those who must not wait for its lock.
 func (b *Bus) look() {
 	b.state.Store(int32(b.cfg.Conn.Status()))

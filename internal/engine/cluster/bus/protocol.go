@@ -114,6 +114,9 @@ func subjectsOf(prefix string) *subjects {
 	return s
 }
 
+// Shard is the number of the stream that a channel hashes to.
+func Shard(ch channel.ID) int { return shardOf(ch) }
+
 // shardOf is the same on every node: FNV-1a, whose bits are then spread by the
 // golden ratio, since names differ in their last digits. Whoever finds channels
 // that meet in one stream gains no more than that they share it.
@@ -127,6 +130,9 @@ func shardOf(ch channel.ID) int {
 	}
 	return int(h * golden >> (64 - shardBits))
 }
+
+// IsNode reports whether an id can be part of a subject.
+func IsNode(id string) bool { return isNode(id) }
 
 // isNode reports whether an id can be part of a subject.
 func isNode(id string) bool {
