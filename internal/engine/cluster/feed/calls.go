@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -51,7 +52,8 @@ func (c *Client) Publish(req *engine.PublishRequest, done func(engine.PublishRes
 		key = "edge " + c.cfg.Node + " " + strconv.FormatUint(c.lastID, 10)
 		c.mu.Unlock()
 	}
-	body := store.AppendEntry(make([]byte, 0, overhead+len(pub.Data)), &store.Entry{
+	terms := appendFlag(make([]byte, 0, overhead+len(pub.Data)), req.FromReserve)
+	body := store.AppendEntry(binary.AppendUvarint(terms, uint64(max(req.Quota, 0))), &store.Entry{
 		Kind: store.Publish, Channel: req.Channel, Retention: req.Retention, Key: key, Pub: &pub,
 	})
 	ch, memory, own := req.Channel, req.Retention.Durability == channel.Memory, req.IdempotencyKey == ""

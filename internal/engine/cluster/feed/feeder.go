@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -259,13 +260,24 @@ func (f *Feeder) admit(m *message) bool {
 
 // write publishes or removes.
 func (f *Feeder) write(m *message) {
-	e, err := store.DecodeEntry(m.body)
+	r := reader{pack.Reader{B: m.body}}
+	var reserve bool
+	var quota int64
+	if m.op == opPublish {
+		reserve, quota = r.flag(), int64(min(r.Uvarint(), math.MaxInt64))
+	}
+	if r.Failed {
+		f.answer(m, pack.ErrMalformed, nil)
+		return
+	}
+	e, err := store.DecodeEntry(r.B)
 	switch {
 	case err != nil:
 		f.answer(m, err, nil)
 	case m.op == opPublish && e.Pub != nil:
 		f.core.Publish(engine.PublishRequest{
 			Channel: e.Channel, Publication: *e.Pub, Retention: e.Retention, IdempotencyKey: e.Key,
+			FromReserve: reserve, Quota: quota,
 		}, func(res engine.PublishResult, err error) {
 			f.answer(m, err, appendFlag(appendPosition(nil, res.Position), res.Duplicate))
 		})

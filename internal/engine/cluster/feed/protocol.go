@@ -40,7 +40,7 @@ package feed
 //	answer     id status part last? body…   of a status that is not ok: the error's text
 //
 //	op                body                                    answer's
-//	publish           entry                                   epoch offset duplicate?
+//	publish           from_reserve? quota entry               epoch offset duplicate?
 //	remove            entry                                   -
 //	history, look     entry limit max_bytes reverse? since? (epoch offset)   epoch offset oldest n (offset publication)…
 //	tops              app name                                (epoch offset) on disk, in memory; "": none
@@ -88,6 +88,7 @@ const (
 	statusReadOnly
 	statusUnrecoverable
 	statusFailed
+	statusQuota
 )
 
 // subjects are those of one PREFIX.

@@ -259,6 +259,8 @@ func statusOf(err error) (s status, certain bool) {
 		return statusReadOnly, true
 	case errors.Is(err, engine.ErrUnrecoverable):
 		return statusUnrecoverable, true
+	case errors.Is(err, engine.ErrQuota):
+		return statusQuota, true
 	}
 	return statusFailed, true
 }
@@ -274,6 +276,8 @@ func errorOf(s status, text []byte) error {
 		return engine.ErrReadOnly
 	case statusUnrecoverable:
 		return engine.ErrUnrecoverable
+	case statusQuota:
+		return engine.ErrQuota
 	default:
 		return fmt.Errorf("%w: %s", errFailed, text)
 	}
