@@ -62,7 +62,7 @@ var table = []struct {
 	{hub.ErrBusy, temporary(codeTooManyRequests, http.StatusTooManyRequests, "too many requests: nothing was stored, try again")},
 	{hub.ErrTooManyRequests, temporary(codeTooManyRequests, http.StatusTooManyRequests, "too many requests")},
 	{hub.ErrReadOnly, temporary(codeTooManyRequests, http.StatusServiceUnavailable, "the store is read-only for want of space: nothing was stored, try again later")},
-	{hub.ErrQuota, final(codeLimitExceeded, http.StatusRequestEntityTooLarge, "the app has as much history as it may store: nothing was stored until some of it expires or is removed")},
+	{hub.ErrQuota, final(codeLimitExceeded, http.StatusRequestEntityTooLarge, "the app has as much history as it may store: nothing was stored, nor is it before some of that expires or is removed")},
 	{hub.ErrUnrecoverable, final(codeUnrecoverable, http.StatusRequestedRangeNotSatisfiable, "unrecoverable position: of another epoch, or above the channel's top")},
 	{hub.ErrShutdown, temporary(codeInternal, http.StatusServiceUnavailable, "shutting down: nothing was stored, try another node or later")},
 	{engine.ErrClosed, unknownOutcome},

@@ -47,7 +47,7 @@ type mixer struct {
 // chosen is a channel of one of three Apps: each keeps another number of publications.
 func (m *mixer) chosen() (channel.ID, engine.Retention) {
 	n := m.IntN(9)
-	r := engine.Retention{Size: []int{1, 2, 40, 700, 5}[n%5], TTL: time.Duration(n%4) * time.Minute, MetaTTL: time.Hour}
+	r := engine.Retention{Size: []int{1, 2, 40, 200, 5}[n%5], TTL: time.Duration(n%4) * time.Minute, MetaTTL: time.Hour}
 	return channel.ID{App: fmt.Sprint("app", n%3), Name: fmt.Sprint(n)}, r
 }
 
@@ -123,9 +123,9 @@ func TestTaken(t *testing.T) {
 	s, closeIt := mustOpen(t, fsys, testDir)
 	m := &mixer{Rand: rand.New(rand.NewPCG(7, 7)), t: t, s: s, now: 1_000_000, recs: map[channel.ID]*Record{}}
 	adopted, seen := 0, int64(0)
-	for round := range 150 {
+	for round := range 90 {
 		m.commit(func(b *Batch) {
-			for range 1 + m.IntN(500) {
+			for range 1 + m.IntN(400) {
 				e := m.entry()
 				out, err := b.Apply(&e, m.rec(e.Channel))
 				if err == nil && e.Kind == Adopt && !out.Duplicate {
@@ -134,7 +134,7 @@ func TestTaken(t *testing.T) {
 			}
 		})
 		m.now += m.Int64N(20_000)
-		if round%30 == 29 { // longer than any channel is kept idle
+		if round%45 == 44 { // longer than any channel is kept idle
 			m.now += 2 * time.Hour.Milliseconds()
 		}
 		if round%7 == 0 {
@@ -153,11 +153,14 @@ func TestTaken(t *testing.T) {
 				}
 			})
 		}
-		if round%40 == 39 {
+		if round%20 == 19 {
 			closeIt()
 			s, closeIt = mustOpen(t, fsys, testDir)
 			m.s = s
 			clear(m.recs)
+		}
+		if round%3 != 0 {
+			continue
 		}
 		want := walkTaken(t, s)
 		for app := range 3 {
