@@ -29,6 +29,9 @@ const patience = time.Second
 // ticksPerBeat is how often in a beat what waits is looked at.
 const ticksPerBeat = 5
 
+// deafFor is for how many times Dead a feeder may not answer that it feeds.
+const deafFor = 2
+
 // heard takes a beat of a feeder.
 func (c *Client) heard(m *message) {
 	now := time.Now()
@@ -53,8 +56,12 @@ func (c *Client) tick(now time.Time) {
 		for _, n := range c.feeders {
 			n.heard = now
 		}
+		c.fed = now
 	}
 	c.ticked = now
+	if now.Sub(c.fed) > deafFor*c.cfg.Dead { // it beats, and does not hear
+		delete(c.feeders, c.Feeder())
+	}
 	for id, n := range c.feeders {
 		if now.Sub(n.heard) > c.cfg.Dead {
 			delete(c.feeders, id)
@@ -136,7 +143,7 @@ func (c *Client) change(feeder string, now time.Time) {
 		sh.mu.Unlock()
 	}
 	c.mute.Store(false)
-	c.beaten = now
+	c.beaten, c.fed = now, now
 	c.listen()
 }
 
@@ -189,6 +196,7 @@ func (c *Client) listen() {
 
 // listening takes the answer: what the feeder has applied in each shard.
 func (c *Client) listening(m *message) {
+	c.fed = time.Now()
 	for _, t := range m.tops {
 		sh := &c.shards[t.shard]
 		sh.mu.Lock()

@@ -52,6 +52,7 @@ type Client struct {
 	feeders map[string]*candidate
 	ticked  time.Time
 	beaten  time.Time // when the feeder was last asked to go on
+	fed     time.Time // when it last said that it does
 	checks  []*followed
 	asked   int // checks under way
 	later   []*followed

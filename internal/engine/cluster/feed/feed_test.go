@@ -207,6 +207,20 @@ func TestFeederGoesSilent(t *testing.T) {
 	}
 }
 
+// A feeder that beats and hears nothing is replaced.
+func TestFeederIsDeaf(t *testing.T) {
+	s := newStage(t, 2)
+	s.edge.Follow(named(0))
+	first := s.feeder()
+	if err := first.feeder.sub.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	if res := s.publish(nil, named(0), "first"); res.Offset != 1 || s.feeder() == first {
+		t.Errorf("%+v", res)
+	}
+	s.told(named(0), 1)
+}
+
 // A tail that nothing follows is missed all the same: by the number that the feeder
 // says with each beat, and by the comparison with the next feeder.
 func TestTailIsMissed(t *testing.T) {

@@ -154,6 +154,7 @@ func (f *Feeder) listen(i, by int) uint64 {
 }
 
 func (f *Feeder) receive() {
+	var told time.Time // when it was last complained
 	for {
 		select {
 		case <-f.stop:
@@ -161,7 +162,10 @@ func (f *Feeder) receive() {
 		case msg := <-f.inbound:
 			m, err := decode(msg.Data)
 			if err != nil {
-				f.cfg.Logger.Error("a message of an edge node was not read", "error", err)
+				if now := time.Now(); now.Sub(told) > time.Second {
+					told = now
+					f.cfg.Logger.Error("messages of an edge node are not read", "error", err)
+				}
 				continue
 			}
 			switch m.kind {

@@ -17,8 +17,9 @@ package feed
 // An edge that hears of a number it has not seen, or has another feeder, compares where
 // each channel it follows stands with what it has told its Follower (tops), and looks up
 // what is missing (look). Offsets are dense, so what follows the last is told at once
-// whatever was missed elsewhere, and what was told is never told again. A feeder that
-// is not heard of for Dead, or has left, is replaced.
+// whatever was missed elsewhere, and what was told is never told again. What was looked
+// up does not say whom it is not for (Except): history does not keep that. A feeder that
+// is not heard of for Dead, or has left, or does not say that it feeds, is replaced.
 //
 // Writes (publish, remove) are numbered by the edge, and a feeder takes them in this
 // order only, from the lowest that the edge does not know the end of (base): one that
@@ -46,8 +47,8 @@ package feed
 //	tops              app name                                (epoch offset) on disk, in memory; "": none
 //
 // Entries and publications are those of the store; in history and look a Create entry
-// names channel and retention, and it is a string. An answer in several parts says epoch, offset and oldest in each.
-// A reader refuses a version that is newer than its own.
+// names channel and retention, and it is a string. An answer in several parts says epoch,
+// offset and oldest in each. A reader refuses a version that is newer than its own.
 
 const version = 1
 
