@@ -9,7 +9,7 @@ import (
 // another. NATS waits 4 to 9 s and has no setting for it, which suits servers in
 // different parts of the world; core nodes of Fanfare stand near each other, and
 // while nobody leads nothing can be published. Raft is as safe with any of these:
-// who elects too early elects in vain. docs/adr/0008-early-elections.md has the
+// who elects too early elects in vain. docs/adr/0009-early-elections.md has the
 // reasons; TestElections fails where NATS goes by others.
 const (
 	heartbeat   = 600 * time.Millisecond
