@@ -14,8 +14,9 @@ import (
 // This file keeps what is told of a channel whole.
 
 const (
-	// maxChecks is how many channels are compared at a time.
-	maxChecks = 256
+	// maxChecks is how many channels are compared at a time: readers of the core node wait
+	// in the same line.
+	maxChecks = 64
 	// How much is looked up with one question.
 	lookLimit = 1000
 	lookBytes = 1 << 20
