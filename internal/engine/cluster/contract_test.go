@@ -39,7 +39,7 @@ func TestContractAlone(t *testing.T) {
 				t.Helper()
 				c.stop(0)
 				c.start(0)
-				e := c.open(0, Config{Name: "alone", Now: clock.now}, followers[0])
+				e := c.open(0, Config{Name: "alone", Now: clock.now, PublishWait: testPatience}, followers[0])
 				ready(t, e)
 				return []engine.Engine{&withNode{e, c.nodes[0]}}
 			},
@@ -83,7 +83,7 @@ func (c *cast) deploymentAt(t *testing.T, name string, clock *clock) enginetest.
 		Nodes: len(c.nodes), Advance: clock.advance, KeepsMemory: true,
 		Open: func(t *testing.T, followers []engine.Follower) (engines []engine.Engine) {
 			t.Helper()
-			cfg := Config{Name: name, Now: clock.now, Feeds: true, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}
+			cfg := Config{Name: name, Now: clock.now, Feeds: true, PublishWait: testPatience, BarrierWait: testPatience, Logs: 1, LogBytes: 16 << 20, MemoryLogBytes: 4 << 20}
 			var list []*Engine
 			for i, f := range followers {
 				e := c.open(i, cfg, f)

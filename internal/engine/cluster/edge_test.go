@@ -74,8 +74,8 @@ func (c *cast) edgeDeployment(t *testing.T, name string) enginetest.Deployment {
 		t.Helper()
 		last := len(followers) - 1
 		core := openCore(t, followers[1:last])
-		first := c.edge(Config{Name: name, Now: clock.now}, followers[0])
-		second := c.edge(Config{Name: name, Now: clock.now}, followers[last])
+		first := c.edge(Config{Name: name, Now: clock.now, PublishWait: testPatience, BarrierWait: testPatience}, followers[0])
+		second := c.edge(Config{Name: name, Now: clock.now, PublishWait: testPatience, BarrierWait: testPatience}, followers[last])
 		edgeReady(t, first, last)
 		edgeReady(t, second, last)
 		for i, e := range core {
