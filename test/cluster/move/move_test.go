@@ -204,7 +204,7 @@ func TestImportSaysWhatItLeaves(t *testing.T) {
 		t.Errorf("of a node that runs: %d\n%s", code, printed)
 	}
 	old.Kill()
-	if code, printed := importTo(t, alone, oldDir); code == 0 || !strings.Contains(printed, "the node is alone") {
+	if code, printed := importTo(t, alone, oldDir); code == 0 || !strings.Contains(printed, "this one is alone") {
 		t.Errorf("to a node that is alone: %d\n%s", code, printed)
 	}
 	if code, printed := run(t, "cluster", "import", "--from", filepath.Join(oldDir, "data"), "--server", alone.Addr(), "--api-key", "wrong"); code == 0 || !strings.Contains(printed, "--api-key") {
