@@ -176,7 +176,7 @@ func (t *tail) drain(ctx context.Context, c *consumer) error {
 		case msg != nil:
 			level, err := t.read(c, msg)
 			if errors.Is(err, errLost) {
-				return nil
+				return nil //nolint:nilerr // Tail asks for another
 			}
 			if err != nil {
 				return err
