@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 )
 
 // entrance is an address that is listened on, and the server behind it.
 type entrance struct {
 	listener net.Listener
 	server   *http.Server
+	unused   unused
 }
 
 // listenAll takes the addresses: the one for clients, and the one for backends
@@ -48,12 +50,12 @@ func (a *App) entrances() []*entrance {
 func (a *App) serveAll(ctx context.Context, routes *http.ServeMux) {
 	all := readable(responseTimeout, a.front(a.outer(routes)))
 	if a.internal == nil {
-		a.public.server = a.httpServer(ctx, all)
+		a.serveHTTP(ctx, &a.public, all)
 		a.openDirect(&a.public)
 		return
 	}
-	a.public.server = a.httpServer(ctx, readable(responseTimeout, a.outer(clientsOnly(routes))))
-	a.internal.server = a.httpServer(ctx, all)
+	a.serveHTTP(ctx, &a.public, readable(responseTimeout, a.outer(clientsOnly(routes))))
+	a.serveHTTP(ctx, a.internal, all)
 	a.openDirect(a.internal)
 }
 
@@ -65,8 +67,11 @@ func (a *App) openDirect(e *entrance) {
 	}
 }
 
-func (a *App) httpServer(ctx context.Context, h http.Handler) *http.Server {
-	return &http.Server{
+// serveHTTP makes the server of an entrance.
+func (a *App) serveHTTP(ctx context.Context, e *entrance, h http.Handler) {
+	e.unused.conns = make(map[net.Conn]struct{})
+	e.server = &http.Server{
+		ConnState:         e.unused.note,
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -81,9 +86,11 @@ func (a *App) httpServer(ctx context.Context, h http.Handler) *http.Server {
 func (a *App) shutdownHTTP(ctx context.Context) error {
 	var all error
 	for _, e := range a.entrances() {
+		late := time.AfterFunc(unusedPatience, e.unused.close)
 		if err := e.server.Shutdown(ctx); err != nil {
 			all = errors.Join(all, fmt.Errorf("requests were still under way: %w", err), e.server.Close())
 		}
+		late.Stop()
 	}
 	return all
 }
