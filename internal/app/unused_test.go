@@ -10,7 +10,7 @@ import (
 // that a stop may take is less than http.Server waits for it.
 func TestUnusedConnectionsDoNotHoldUpAStop(t *testing.T) {
 	r := start(t, settings(t, map[string]string{"shutdown_timeout": "3s"}))
-	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.Addr().String())
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
