@@ -23,7 +23,8 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 		done(res, err)
 		return
 	}
-	p, err := e.of(req.Channel, req.Retention.Durability), error(nil)
+	p := e.of(req.Channel, req.Retention.Durability)
+	var err error
 	if req.Quota > 0 && !p.memory && e.Taken(req.Channel.App) >= req.Quota {
 		err = p.repeat(&req, engine.ErrQuota, done)
 	} else {
