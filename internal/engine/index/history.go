@@ -39,7 +39,7 @@ func (x *Index) Repeat(ch channel.ID, key string, refusal error, done func(engin
 	if key == "" {
 		return refusal
 	}
-	return x.queueRead(read{req: engine.HistoryRequest{Channel: ch}, look: true, key: key, done: func(res engine.HistoryResult, err error) {
+	return x.queueRead(read{req: engine.HistoryRequest{Channel: ch}, key: key, done: func(res engine.HistoryResult, err error) {
 		switch {
 		case err != nil:
 			done(engine.PublishResult{}, err)
@@ -51,15 +51,16 @@ func (x *Index) Repeat(ch channel.ID, key string, refusal error, done func(engin
 	}})
 }
 
-// readKey finds what is stored under the key. The record is that of before: what is
-// above it may still be lost.
+// readKey finds what is stored under the key: by what is committed, of which only what
+// rec, read before, has is durable. The rest may still be lost.
 func (x *Index) readKey(r *read, rec *store.Record) (engine.HistoryResult, error) {
 	now := x.readTime()
-	if now >= rec.KeysUntil {
-		return engine.HistoryResult{}, nil
+	committed, err := x.store.Record(r.req.Channel)
+	if err != nil || !committed.Exists() || committed.Expired(now) || now >= committed.KeysUntil {
+		return engine.HistoryResult{}, err
 	}
-	offset, _, err := x.store.Seen(rec.ID, r.key, now)
-	if err == nil && offset > rec.Top {
+	offset, found, err := x.store.Seen(committed.ID, r.key, now)
+	if err == nil && found && (committed.ID != rec.ID || offset > rec.Top) {
 		err = engine.ErrBusy
 	}
 	return engine.HistoryResult{Top: engine.Position{Epoch: rec.Epoch, Offset: offset}}, err
@@ -147,6 +148,10 @@ func (x *Index) readDisk(r read) {
 		r.done(engine.HistoryResult{}, err)
 		return
 	}
+	if r.key != "" {
+		r.done(x.readKey(&r, &rec))
+		return
+	}
 	if !rec.Exists() || rec.Expired(x.readTime()) {
 		switch {
 		case !r.look:
@@ -156,10 +161,6 @@ func (x *Index) readDisk(r read) {
 		default:
 			r.done(engine.HistoryResult{}, nil)
 		}
-		return
-	}
-	if r.key != "" {
-		r.done(x.readKey(&r, &rec))
 		return
 	}
 	x.count.cacheMisses.Add(1)
