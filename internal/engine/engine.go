@@ -88,7 +88,8 @@ type PublishRequest struct {
 	// for what takes away something that was stored, so that no flood can be of it.
 	FromReserve bool
 	// Quota is how many bytes of history on disk the App may have: where it has as many,
-	// as this node knows, nothing is stored. What is under way comes on top. 0: any.
+	// as this node knows, nothing is stored; a repeat of what is stored is answered as
+	// ever. What is under way comes on top. 0: any.
 	Quota int64
 }
 

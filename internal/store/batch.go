@@ -151,6 +151,19 @@ func must(err error) {
 	}
 }
 
+// Seen is the offset of the publication whose key a channel remembers at a log time,
+// as far as it is committed, which is sooner than it is durable. Any goroutine may call it.
+func (s *Store) Seen(id uint64, key string, now int64) (offset uint64, found bool, err error) {
+	p := keyPeriod(now)
+	for period := p; period >= max(p-1, 0); period-- {
+		k, ok, err := s.remembered(appendIdempotencyKey(nil, period, id, key))
+		if err != nil || ok && now < k.time+keyWindow {
+			return k.offset, ok, err
+		}
+	}
+	return 0, false, nil
+}
+
 // remembered reads one idempotency record.
 func (s *Store) remembered(key []byte) (remembered, bool, error) {
 	v, found, err := s.get(key)

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/index"
 	"github.com/fanfare-push/fanfare/internal/store"
@@ -24,18 +23,28 @@ func (e *Engine) Publish(req engine.PublishRequest, done func(engine.PublishResu
 		done(res, err)
 		return
 	}
-	if req.Quota > 0 && req.Retention.Durability != channel.Memory && e.Taken(req.Channel.App) >= req.Quota {
-		e.door.Leave()
-		done(engine.PublishResult{}, engine.ErrQuota)
-		return
+	p := e.of(req.Channel, req.Retention.Durability)
+	var err error
+	if req.Quota > 0 && !p.memory && e.Taken(req.Channel.App) >= req.Quota {
+		err = p.repeat(&req, engine.ErrQuota, done)
+	} else {
+		en := entry(store.Publish, req.Channel, req.Retention)
+		en.Key, en.Pub = req.IdempotencyKey, &pub
+		err = p.submit(index.Request{Entry: en, FromReserve: req.FromReserve, Done: done}, e.cfg.PublishWait)
 	}
-	en := entry(store.Publish, req.Channel, req.Retention)
-	en.Key, en.Pub = req.IdempotencyKey, &pub
-	err := e.of(req.Channel, req.Retention.Durability).submit(index.Request{Entry: en, FromReserve: req.FromReserve, Done: done}, e.cfg.PublishWait)
 	e.door.Leave()
 	if err != nil {
 		done(engine.PublishResult{}, err)
 	}
+}
+
+// repeat answers a publication that is refused as index.Index.Repeat says.
+func (p *partition) repeat(req *engine.PublishRequest, refusal error, done func(engine.PublishResult, error)) error {
+	x := p.index.Load()
+	if x == nil {
+		return engine.ErrBusy
+	}
+	return x.Repeat(req.Channel, req.IdempotencyKey, refusal, done)
 }
 
 // within answers with ErrBusy if nobody else has in time.

@@ -244,9 +244,17 @@ func appHasQuota(s *stage) {
 		req.Quota = 20_000
 		return req
 	}
-	stored, err := 0, error(nil)
+	keyed := func(ch channel.ID, n int) engine.PublishRequest {
+		req := limited(ch)
+		req.IdempotencyKey = fmt.Sprint("key ", n)
+		return req
+	}
+	stored, last, err := 0, engine.PublishResult{}, error(nil)
 	for ; err == nil && stored < 30; stored++ {
-		_, err = s.try(t, limited(full))
+		var res engine.PublishResult
+		if res, err = s.try(t, keyed(full, stored)); err == nil {
+			last = res
+		}
 	}
 	if !s.disk() {
 		if err != nil {
@@ -260,6 +268,15 @@ func appHasQuota(s *stage) {
 	soon(t, "what was stored is everywhere", func() bool { return len(s.history(t, full, keep).Publications) == stored })
 	if _, err := s.try(t, limited(s.channelOf("new"))); !errors.Is(err, engine.ErrQuota) {
 		t.Errorf("another channel of the App: %v", err)
+	}
+	last.Duplicate = true
+	if res := s.repeat(t, keyed(full, stored-1)); res != last {
+		t.Errorf("the repeat of what is stored is %+v, want %+v", res, last)
+	}
+	for _, ch := range []channel.ID{full, s.channelOf("new")} {
+		if res, err := s.try(t, keyed(ch, stored)); !errors.Is(err, engine.ErrQuota) {
+			t.Errorf("what was not stored is repeated: %+v, %v", res, err)
+		}
 	}
 	skipped := limited(full)
 	skipped.SkipHistory = true

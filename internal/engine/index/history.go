@@ -1,6 +1,7 @@
 package index
 
 import (
+	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/store"
 )
@@ -8,7 +9,8 @@ import (
 // read is a history read that has to go to disk.
 type read struct {
 	req  engine.HistoryRequest
-	look bool // a channel that has no position is given none
+	look bool   // a channel that has no position is given none
+	key  string // not empty: Top is to be where a publication is stored under it, 0 where none is
 	done func(engine.HistoryResult, error)
 }
 
@@ -21,13 +23,47 @@ type answer struct {
 // History reads as engine.Historian says, by what this index has applied. What
 // RAM covers is answered at once.
 func (x *Index) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	x.take(read{req, false, done})
+	x.take(read{req: req, done: done})
 }
 
 // Look is History of what is there: a channel that has no position is given none. Its
 // Top has no epoch, and where Since has one it fails with ErrUnrecoverable.
 func (x *Index) Look(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	x.take(read{req, true, done})
+	x.take(read{req: req, look: true, done: done})
+}
+
+// Repeat answers a publication that is refused by a limit: as the one before where it
+// repeats what is stored under its key, which takes nothing more, and with refusal
+// otherwise. ErrBusy: that is not known yet. A returned error was not told to done.
+func (x *Index) Repeat(ch channel.ID, key string, refusal error, done func(engine.PublishResult, error)) error {
+	if key == "" {
+		return refusal
+	}
+	return x.queueRead(read{req: engine.HistoryRequest{Channel: ch}, key: key, done: func(res engine.HistoryResult, err error) {
+		switch {
+		case err != nil:
+			done(engine.PublishResult{}, err)
+		case res.Top.Offset == 0:
+			done(engine.PublishResult{}, refusal)
+		default:
+			done(engine.PublishResult{Position: res.Top, Duplicate: true}, nil)
+		}
+	}})
+}
+
+// readKey finds what is stored under the key: by what is committed, of which only what
+// rec, read before, has is durable. The rest may still be lost.
+func (x *Index) readKey(r *read, rec *store.Record) (engine.HistoryResult, error) {
+	now := x.readTime()
+	committed, err := x.store.Record(r.req.Channel)
+	if err != nil || !committed.Exists() || committed.Expired(now) || now >= committed.KeysUntil {
+		return engine.HistoryResult{}, err
+	}
+	offset, found, err := x.store.Seen(committed.ID, r.key, now)
+	if err == nil && found && (committed.ID != rec.ID || offset > rec.Top) {
+		err = engine.ErrBusy
+	}
+	return engine.HistoryResult{Top: engine.Position{Epoch: rec.Epoch, Offset: offset}}, err
 }
 
 func (x *Index) take(r read) {
@@ -110,6 +146,10 @@ func (x *Index) readDisk(r read) {
 	rec, err := x.ensure(h)
 	if err != nil {
 		r.done(engine.HistoryResult{}, err)
+		return
+	}
+	if r.key != "" {
+		r.done(x.readKey(&r, &rec))
 		return
 	}
 	if !rec.Exists() || rec.Expired(x.readTime()) {

@@ -55,6 +55,37 @@ func TestNothingIsSeenBeforeItsSync(t *testing.T) {
 	}
 }
 
+// What is on its way to the disk when its App becomes full is neither denied nor
+// promised: who repeats it is to ask again.
+func TestRepeatOfWhatIsNotYetDurable(t *testing.T) {
+	d := &disk{FS: vfs.NewMem()}
+	e := open(t, Config{FS: d}, &listener{})
+	release := d.hold()
+	defer release()
+	answered := send(e, room, onDisk, "a", "k")
+	eventually(t, "Pebble shows it", func() bool {
+		rec, err := e.index.Store().Record(room)
+		return err == nil && rec.Top == 1
+	})
+	again := func(key string) reply {
+		repeated := make(chan reply, 1)
+		e.Publish(engine.PublishRequest{Channel: room, Retention: onDisk, IdempotencyKey: key, Quota: 1},
+			func(res engine.PublishResult, err error) { repeated <- reply{res, err} })
+		return await(t, repeated)
+	}
+	if r := again("k"); !errors.Is(r.err, engine.ErrBusy) {
+		t.Errorf("%+v", r)
+	}
+	if r := again("l"); !errors.Is(r.err, engine.ErrQuota) {
+		t.Errorf("another key: %+v", r)
+	}
+	release()
+	first := await(t, answered)
+	if r := again("k"); first.err != nil || r.err != nil || r.Position != first.Position || !r.Duplicate {
+		t.Errorf("%+v, then %+v", first, r)
+	}
+}
+
 func TestCommitsAreObserved(t *testing.T) {
 	type commit struct {
 		publications int

@@ -58,7 +58,7 @@ func (e *Engine) publishToDisk(req *engine.PublishRequest, pub *engine.Publicati
 		return err
 	}
 	if req.Quota > 0 && !req.SkipHistory && e.Taken(req.Channel.App) >= req.Quota {
-		return engine.ErrQuota
+		return e.index.Repeat(req.Channel, req.IdempotencyKey, engine.ErrQuota, done)
 	}
 	err := e.queue.Put(index.Request{
 		Entry: store.Entry{

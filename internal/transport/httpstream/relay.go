@@ -1,7 +1,6 @@
 package httpstream
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
@@ -99,17 +98,26 @@ func (x *XHR) Take(data []byte) {
 	}
 }
 
-// takeSaid takes the body of a request to another node, which has checked it.
+// takeSaid takes what a request to another node has said. It is taken apart on the
+// session's shard: all that nodes say to each other waits for Take.
 func (x *XHR) takeSaid(m *relayMessage) {
-	var said []string
-	if c := x.find(m.session); c != nil && json.Unmarshal(m.bytes, &said) == nil {
-		c.shard.Post(func() { c.hear(said) })
+	c := x.find(m.session)
+	if c == nil {
+		return
 	}
+	c.shard.Post(func() {
+		said, err := readTexts(m.bytes)
+		if err != nil {
+			x.cfg.Log.Error("a message of another node cannot be read", "error", err)
+			return
+		}
+		c.hear(said)
+	})
 }
 
 // carry brings what a request says to a session of another node.
-func (x *XHR) carry(r *http.Request, node, id string, body []byte) *refusal {
-	err := x.tell(node, relayMessage{kind: relaySaid, session: id, bytes: body})
+func (x *XHR) carry(r *http.Request, node, id string, said []string) *refusal {
+	err := x.tell(node, relayMessage{kind: relaySaid, session: id, bytes: appendTexts(nil, said)})
 	switch {
 	case err == nil:
 		return nil

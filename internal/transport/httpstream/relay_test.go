@@ -479,6 +479,34 @@ func TestRelayLosesTheEnd(t *testing.T) {
 	c.ended()
 }
 
+// What a request says costs the session's node what it says, and not what it was
+// wrapped in.
+func TestRelayCarriesWhatIsSaid(t *testing.T) {
+	c := newMesh(t, modes()[0])
+	c.open("xhr")
+	carried := make(chan []byte, 2)
+	c.wires.setLose(func(m *relayMessage) bool {
+		if m.kind == relaySaid {
+			carried <- m.bytes
+		}
+		return false
+	})
+	blank := strings.Repeat(" ", 1000)
+	c.nodes[1].say("/key/1/abc", "["+blank+"]", http.StatusNoContent)
+	if b := <-carried; len(b) != 0 {
+		c.Errorf("%d bytes say nothing", len(b))
+	}
+	c.nodes[1].say("/key/1/abc", `[`+blank+`"\u00e9", "\n"]`, http.StatusNoContent)
+	if said, err := readTexts(<-carried); err != nil || !slices.Equal(said, []string{"é", "\n"}) {
+		c.Errorf("%q, %v", said, err)
+	}
+	for _, b := range []string{"\x01", "\x00\x02a", "\xff"} {
+		if said, err := readTexts([]byte(b)); err == nil {
+			t.Errorf("%q is %q", b, said)
+		}
+	}
+}
+
 // No App's session is reached by another's request, whatever it is called.
 func TestRelayKeepsAppsApart(t *testing.T) {
 	c := newMesh(t, modes()[0])

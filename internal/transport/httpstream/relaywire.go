@@ -15,7 +15,7 @@ import (
 //
 // To the node of the session:
 //
-//	said     session, bytes   a request said this; there is no relay, and no answer
+//	said     session, texts   a request said this; there is no relay, and no answer
 //	open     session, polls?  a response waits for what the session has to say
 //	took     count            bytes that the response has taken, in all
 //	left                      the client has left the response
@@ -35,7 +35,8 @@ import (
 //
 // Every message is a version, its kind, the node that sent it, the relay, the session,
 // polls?, count, status and bytes: strings begin with their length, numbers are
-// unsigned varints, and the bytes go on to the end.
+// unsigned varints, and the bytes go on to the end. Texts are strings in the place of
+// bytes, and not the JSON that the client has sent, which may be long for what it says.
 
 const relayVersion = 1
 
@@ -91,4 +92,20 @@ func readRelay(b []byte) (*relayMessage, error) {
 		r.Failed = true
 	}
 	return m, r.End("message")
+}
+
+func appendTexts(dst []byte, texts []string) []byte {
+	for _, t := range texts {
+		dst = pack.AppendString(dst, t)
+	}
+	return dst
+}
+
+// readTexts is what appendTexts wrote. Error: pack.ErrMalformed.
+func readTexts(b []byte) (texts []string, err error) {
+	r := pack.Reader{B: b}
+	for len(r.B) > 0 && !r.Failed {
+		texts = append(texts, r.String())
+	}
+	return texts, r.End("texts")
 }

@@ -295,7 +295,7 @@ func (x *XHR) take(w http.ResponseWriter, r *http.Request) *refusal {
 		return &refusal{http.StatusBadRequest, codeBadRequest, "the body must be a JSON array of texts"}
 	}
 	if c == nil {
-		return x.carry(r, node, id, body)
+		return x.carry(r, node, id, said)
 	}
 	c.shard.Post(func() { c.hear(said) })
 	return nil
