@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,7 +34,7 @@ type call struct {
 	write  bool
 	begun  time.Time
 	sentAt time.Time // zero: it was not sent
-	to     string    // and to whom
+	again  bool      // it was sent before the feeder changed, and may have been made then
 	ended  bool
 
 	// Owned by the client's goroutine.
@@ -152,7 +153,7 @@ func (c *Client) sendLocked(x *call, now time.Time) {
 		}
 		m.number, m.base = x.number, c.writes[0].number
 	}
-	x.sentAt, x.to = now, c.feeder
+	x.sentAt = now
 	if err := c.cfg.Line.Send(c.subjects.node+c.feeder, m.append()); err != nil {
 		c.cfg.Logger.Debug("a core node was not asked", "error", err)
 	}
@@ -193,9 +194,13 @@ func (c *Client) finishWith(x *call, body []byte, err error) {
 func (c *Client) answered(m *message) {
 	c.mu.Lock()
 	x := c.calls[m.id]
+	again := x != nil && x.again
 	c.mu.Unlock()
 	switch {
 	case x == nil:
+		return
+	case m.status != statusOK && again:
+		c.finish(x, errUnknown) // this feeder has not made it, and the last may have
 		return
 	case m.status != statusOK:
 		c.finish(x, errorOf(m.status, m.body))
@@ -269,22 +274,30 @@ func (c *Client) rereadLocked(reads []*call, now time.Time) {
 	}
 }
 
-// turn asks another feeder what the last one has not answered. A removal that may
-// have been made is not made again: it would take with it what came since.
+// turn asks another feeder what the last one has not answered. Writes are numbered
+// anew: it never hears of those between them that have ended, and would wait for each.
+// A removal that may have been made is not made again: it would take with it what came
+// since.
 func (c *Client) turn(feeder string, now time.Time) {
-	var lost []*call
+	var lost, reads []*call
 	c.mu.Lock()
 	c.feeder = feeder
-	for _, x := range c.writes {
-		switch {
-		case x.ended:
-		case x.op == opRemove && x.number > 0 && feeder != "" && x.to != feeder:
-			lost = append(lost, x)
-		default:
+	if feeder != "" {
+		c.writes = slices.DeleteFunc(c.writes, func(x *call) bool {
+			if !x.ended && x.op == opRemove && x.number > 0 {
+				lost = append(lost, x)
+				return true
+			}
+			return x.ended
+		})
+		for _, x := range c.writes {
+			x.again = x.again || x.number > 0
+			x.number = 0
+		}
+		for _, x := range c.writes {
 			c.sendLocked(x, now)
 		}
 	}
-	var reads []*call
 	for _, x := range c.calls {
 		if !x.write {
 			reads = append(reads, x)

@@ -28,12 +28,18 @@ type stage struct {
 
 func newStage(t *testing.T, cores int) *stage {
 	t.Helper()
+	return newStageWith(t, cores, func(*Config) {})
+}
+
+func newStageWith(t *testing.T, cores int, set func(*Config)) *stage {
+	t.Helper()
 	s := &stage{t: t, net: network(t), ledger: newLedger(), seen: newAudience(t)}
 	for range cores {
 		s.enter()
 	}
 	var cfg Config
 	s.line, cfg = connect(t, s.net)
+	set(&cfg)
 	s.edge = New(cfg)
 	s.edge.Attach(s.seen.tell)
 	t.Cleanup(s.edge.Close)
@@ -204,6 +210,56 @@ func TestFeederGoesSilent(t *testing.T) {
 	}
 	if all := s.ledger.of(named(0)); len(all) != 2 {
 		t.Errorf("stored are %q", all)
+	}
+}
+
+// What is between writes that have ended does not hold up the next feeder, which never
+// hears of those.
+func TestHolesBetweenWrites(t *testing.T) {
+	const writes = 16
+	s := newStageWith(t, 2, func(cfg *Config) { cfg.SendAgain = time.Hour })
+	first := s.feeder()
+	answered := make(chan error, writes)
+	for n := range writes {
+		first.mu.Lock()
+		first.unknown = n%2 == 0
+		first.mu.Unlock()
+		req := request(named(0), fmt.Sprint(n))
+		s.edge.Publish(&req, func(_ engine.PublishResult, err error) { answered <- err })
+		eventually(t, "it is stored", func() bool { return len(s.ledger.of(named(0))) == n+1 })
+	}
+	eventually(t, "half of it is answered", func() bool { return len(answered) == writes/2 })
+	first.line.loss.Store(1000)
+	eventually(t, "all is", func() bool { return len(answered) == writes })
+	for range writes {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+	if all := s.ledger.of(named(0)); len(all) != writes || s.feeder() == first {
+		t.Errorf("stored are %q", all)
+	}
+}
+
+// That the next feeder has stored nothing says nothing of the last.
+func TestNextFeederRefuses(t *testing.T) {
+	s := newStage(t, 2)
+	first := s.feeder()
+	for _, c := range s.cores {
+		c.mu.Lock()
+		c.unknown, c.refuses = c == first, c != first
+		c.mu.Unlock()
+	}
+	req := request(named(0), "first")
+	answered := make(chan error, 1)
+	s.edge.Publish(&req, func(_ engine.PublishResult, err error) { answered <- err })
+	eventually(t, "it is stored", func() bool { return len(s.ledger.of(named(0))) == 1 })
+	first.line.loss.Store(1000)
+	if err := <-answered; !errors.Is(err, errUnknown) {
+		t.Errorf("of what is stored: %v", err)
+	}
+	if _, err := await(t, func(done func(engine.PublishResult, error)) { s.edge.Publish(&req, done) }); !errors.Is(err, engine.ErrBusy) {
+		t.Errorf("of what no other was sent: %v", err)
 	}
 }
 

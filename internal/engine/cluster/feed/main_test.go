@@ -153,6 +153,7 @@ type core struct {
 	mu      sync.Mutex
 	applied int
 	unknown bool // what is published is stored, and not answered
+	refuses bool // what is published is not stored
 }
 
 func newCore(tb testing.TB, n *node.Node, l *ledger) *core {
@@ -192,10 +193,14 @@ func (c *core) apply(n int) {
 }
 
 func (c *core) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
-	res, n := c.ledger.add(&req)
 	c.mu.Lock()
-	unknown := c.unknown
+	unknown, refuses := c.unknown, c.refuses
 	c.mu.Unlock()
+	if refuses {
+		done(engine.PublishResult{}, engine.ErrBusy)
+		return
+	}
+	res, n := c.ledger.add(&req)
 	if unknown {
 		return
 	}
