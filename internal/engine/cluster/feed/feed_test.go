@@ -396,6 +396,27 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// A channel whose publications are more tags than data is looked up all the same.
+func TestManyTags(t *testing.T) {
+	const missed, most = 100, 64 << 10
+	s := newStage(t, 1)
+	s.edge.Follow(named(0))
+	s.publish(nil, named(0), "first")
+	s.told(named(0), 1)
+	f := s.feeder()
+	f.line.most.Store(most)
+	f.line.loss.Store(1000)
+	for range missed {
+		req := request(named(0), "x")
+		req.Publication.Tags = map[string]string{"tag": strings.Repeat("x", 4000)}
+		if _, err := await(t, func(done func(engine.PublishResult, error)) { f.Publish(req, done) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.line.loss.Store(0)
+	s.told(named(0), missed+1)
+}
+
 // Without a feeder what was not sent is refused in time, and what is asked too.
 func TestNobodyFeeds(t *testing.T) {
 	_, cfg := connect(t, network(t))

@@ -297,8 +297,10 @@ func (f *Feeder) write(m *message) {
 func (f *Feeder) look(m *message, req engine.HistoryRequest) {
 	f.core.Look(req, func(res engine.HistoryResult, err error) {
 		all := res.Publications
+		var scratch []byte
 		res.Publications = slices.DeleteFunc(slices.Clone(all), func(p *engine.Publication) bool {
-			return !f.fits(2*len(p.Data)) && !f.fits(overhead+len(store.AppendPublication(nil, p)))
+			scratch = store.AppendPublication(scratch[:0], p)
+			return !f.fits(overhead + len(scratch))
 		})
 		if len(all) > 0 && len(res.Publications) == 0 && all[len(all)-1].Offset < res.Top.Offset {
 			req.Since = &engine.Position{Epoch: res.Top.Epoch, Offset: all[len(all)-1].Offset}
@@ -321,10 +323,13 @@ func (f *Feeder) page(m *message, res *engine.HistoryResult, err error) {
 		f.answer(m, err, nil)
 		return
 	}
-	rest := res.Publications
+	rest, most := res.Publications, maxPart
+	if takes := f.cfg.Line.MaxMessage(); takes > 0 {
+		most = min(most, takes-overhead)
+	}
 	for part := 0; ; part++ {
 		var body []byte
-		body, rest = appendPage(nil, res, rest)
+		body, rest = appendPage(nil, res, rest, most)
 		if !f.fits(len(body)) {
 			f.answer(m, fmt.Errorf("a publication %w", errTooLarge), nil)
 			return
