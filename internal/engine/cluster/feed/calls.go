@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,11 +37,13 @@ type call struct {
 	sentAt time.Time // zero: it was not sent
 	again  bool      // it was sent before the feeder changed, and may have been made then
 	ended  bool
+	former []uint64 // ids of a read that was sent again, which may yet be answered
 
 	// Owned by the client's goroutine.
-	parts int
-	res   engine.HistoryResult // as far as it has come
-	done  func(x *call, body []byte, err error)
+	coming uint64 // id of the answer of which there are
+	parts  int
+	res    engine.HistoryResult // as far as it has come
+	done   func(x *call, body []byte, err error)
 }
 
 // Publish has a core node store a publication.
@@ -170,6 +173,9 @@ func (c *Client) finishWith(x *call, body []byte, err error) {
 	}
 	x.ended = true
 	delete(c.calls, x.id)
+	for _, id := range x.former {
+		delete(c.former, id)
+	}
 	c.bytes -= int64(len(x.body))
 	x.body = nil
 	for len(c.writes) > 0 && c.writes[0].ended {
@@ -193,7 +199,7 @@ func (c *Client) finishWith(x *call, body []byte, err error) {
 // again.
 func (c *Client) answered(m *message) {
 	c.mu.Lock()
-	x := c.calls[m.id]
+	x := cmp.Or(c.calls[m.id], c.former[m.id])
 	again := x != nil && x.again
 	c.mu.Unlock()
 	switch {
@@ -210,9 +216,9 @@ func (c *Client) answered(m *message) {
 		return
 	}
 	if m.part == 0 {
-		x.parts, x.res = 0, engine.HistoryResult{}
+		x.coming, x.parts, x.res = m.id, 0, engine.HistoryResult{}
 	}
-	if m.part != x.parts {
+	if m.id != x.coming || m.part != x.parts {
 		return
 	}
 	x.parts++
@@ -262,12 +268,17 @@ func (c *Client) tendCalls(now time.Time) {
 }
 
 // rereadLocked sends reads again under other ids, so that the parts of two answers are
-// not taken for one.
+// not taken for one. Any of the answers will do: those of a feeder that always takes
+// longer than SendAgain would never come in time otherwise.
 func (c *Client) rereadLocked(reads []*call, now time.Time) {
+	if c.feeder == "" {
+		return
+	}
 	for _, x := range reads {
 		delete(c.calls, x.id)
+		c.former[x.id], x.former = x, append(x.former, x.id)
 		c.lastID++
-		x.id, x.parts = c.lastID, 0
+		x.id = c.lastID
 		c.calls[x.id] = x
 		c.count.resent.Add(1)
 		c.sendLocked(x, now)

@@ -38,6 +38,7 @@ type Client struct {
 	feeder  string // id of the node; "": there is none
 	wishes  uint64 // id of the last wish to be fed
 	calls   map[uint64]*call
+	former  map[uint64]*call // by ids they had before
 	bytes   int64
 	lastID  uint64
 	number  uint64  // of the last write
@@ -101,7 +102,8 @@ func New(cfg Config) *Client {
 	cfg.setDefaults()
 	c := &Client{
 		cfg: cfg, subjects: subjectsOf(cfg.Prefix), inbound: make(chan *nats.Msg, maxInbound),
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), calls: make(map[uint64]*call), feeders: make(map[string]*candidate),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		calls: make(map[uint64]*call), former: make(map[uint64]*call), feeders: make(map[string]*candidate),
 	}
 	c.unready = noFeeder
 	for i := range c.shards {

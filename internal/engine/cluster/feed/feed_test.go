@@ -343,6 +343,27 @@ func TestReadersDoNotFallBehind(t *testing.T) {
 	}
 }
 
+// A feeder that takes longer over each read than an edge waits before it asks again is
+// heard all the same.
+func TestSlowReads(t *testing.T) {
+	s := newStageWith(t, 1, func(cfg *Config) { cfg.ReadWait = testPatience })
+	s.publish(nil, named(0), "first")
+	f := s.feeder()
+	f.mu.Lock()
+	f.slow = 4 * s.edge.cfg.SendAgain
+	f.mu.Unlock()
+	req := engine.HistoryRequest{Channel: named(0), Retention: kept, Limit: -1}
+	res, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&req, done) })
+	if err != nil || res.Top.Offset != 1 || len(res.Publications) != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	s.edge.mu.Lock()
+	defer s.edge.mu.Unlock()
+	if len(s.edge.former) > 0 {
+		t.Errorf("%d ids are kept", len(s.edge.former))
+	}
+}
+
 // When a log begins anew, what is told goes on in the new epoch, and readers are not
 // held up by what was told in the old one.
 func TestBeginsAnew(t *testing.T) {

@@ -152,8 +152,9 @@ type core struct {
 
 	mu      sync.Mutex
 	applied int
-	unknown bool // what is published is stored, and not answered
-	refuses bool // what is published is not stored
+	unknown bool          // what is published is stored, and not answered
+	refuses bool          // what is published is not stored
+	slow    time.Duration // that a history takes
 }
 
 func newCore(tb testing.TB, n *node.Node, l *ledger) *core {
@@ -209,7 +210,14 @@ func (c *core) Publish(req engine.PublishRequest, done func(engine.PublishResult
 }
 
 func (c *core) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	c.Look(req, done)
+	c.mu.Lock()
+	slow := c.slow
+	c.mu.Unlock()
+	if slow == 0 {
+		c.Look(req, done)
+		return
+	}
+	time.AfterFunc(slow, func() { c.Look(req, done) })
 }
 
 // Look waits, as a core does, for what is not applied here.
