@@ -305,6 +305,42 @@ func TestTailIsMissed(t *testing.T) {
 	s.told(named(0), last+1)
 }
 
+// What is missed while something is looked up is not in what is found, and is looked up
+// then.
+func TestMissedWhileLookedUp(t *testing.T) {
+	s := newStageWith(t, 1, func(cfg *Config) { cfg.SendAgain, cfg.ReadWait = time.Hour, time.Hour })
+	s.edge.Follow(named(0))
+	s.publish(nil, named(0), "first")
+	s.told(named(0), 1)
+	eventually(t, "it is compared", func() bool {
+		n := s.edge.Counters()
+		return n.Checked > 0 && n.Calls == 0
+	})
+	f := s.feeder()
+	lose := func(data string) {
+		f.line.loss.Store(1000)
+		s.publish(f, named(0), data)
+		f.line.loss.Store(0)
+	}
+	answers := make(chan func(), 8)
+	f.mu.Lock()
+	f.hold = func(answer func()) { answers <- answer }
+	f.mu.Unlock()
+	lose("second")
+	answer := <-answers
+	f.mu.Lock()
+	f.hold = nil
+	f.mu.Unlock()
+	before := s.edge.Counters()
+	lose("third")
+	eventually(t, "the gap is seen", func() bool {
+		now := s.edge.Counters()
+		return now.Gaps > before.Gaps && now.Checked > before.Checked
+	})
+	answer()
+	s.told(named(0), 3)
+}
+
 // A reader is not told of less than the Follower was, whoever is asked.
 func TestReadersDoNotFallBehind(t *testing.T) {
 	s := newStage(t, 2)

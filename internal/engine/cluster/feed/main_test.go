@@ -152,9 +152,10 @@ type core struct {
 
 	mu      sync.Mutex
 	applied int
-	unknown bool          // what is published is stored, and not answered
-	refuses bool          // what is published is not stored
-	slow    time.Duration // that a history takes
+	unknown bool                // what is published is stored, and not answered
+	refuses bool                // what is published is not stored
+	slow    time.Duration       // that a history takes
+	hold    func(answer func()) // keeps the answer of a look
 }
 
 func newCore(tb testing.TB, n *node.Node, l *ledger) *core {
@@ -237,6 +238,13 @@ func (c *core) Look(req engine.HistoryRequest, done func(engine.HistoryResult, e
 			done(engine.HistoryResult{}, engine.ErrUnrecoverable)
 			return
 		}
+	}
+	c.mu.Lock()
+	hold := c.hold
+	c.mu.Unlock()
+	if hold != nil && req.Limit > 0 {
+		hold(func() { done(res, nil) })
+		return
 	}
 	done(res, nil)
 }
