@@ -30,8 +30,9 @@ type Client struct {
 	stop     chan struct{}
 	running  sync.WaitGroup
 
-	count counters
-	mute  atomic.Bool // a Follow has waited in vain, and the feed has not come since
+	count   counters
+	wishing sync.Mutex  // held while the feeder is told what is wanted
+	mute    atomic.Bool // a Follow has waited in vain, and the feed has not come since
 
 	mu      sync.Mutex
 	closed  bool

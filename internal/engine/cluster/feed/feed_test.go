@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/node"
+	"github.com/fanfare-push/fanfare/internal/store"
 )
 
 // stage is an edge among core nodes.
@@ -238,6 +240,69 @@ func TestHolesBetweenWrites(t *testing.T) {
 	}
 	if all := s.ledger.of(named(0)); len(all) != writes || s.feeder() == first {
 		t.Errorf("stored are %q", all)
+	}
+}
+
+// A write that comes again after a feeder has not heard of the edge for long is not done
+// again.
+func TestWriteComesAgainLate(t *testing.T) {
+	s := newStage(t, 1)
+	f := s.feeder()
+	var removals atomic.Int32
+	f.mu.Lock()
+	f.removed = func() { removals.Add(1) }
+	f.mu.Unlock()
+	body := store.AppendEntry(nil, &store.Entry{Kind: store.Remove, Channel: named(0), Retention: kept})
+	again := &message{kind: kindCall, from: "other", id: 1, op: opRemove, number: 7, base: 7, body: body}
+	_, other := connect(t, s.net)
+	inbox, err := other.Conn.SubscribeSync(f.feeder.subjects.node + "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		if err := other.Conn.Publish(f.feeder.subjects.node+f.feeder.cfg.Node, again.append()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inbox.NextMsg(testPatience); err != nil {
+			t.Fatalf("answer %d: %v", n+1, err)
+		}
+		f.feeder.expire(time.Now().Add(2 * lease))
+	}
+	if n := removals.Load(); n != 1 {
+		t.Errorf("it was removed %d times", n)
+	}
+	f.feeder.expire(time.Now().Add(2 * engine.IdempotencyWindow))
+	f.feeder.mu.Lock()
+	defer f.feeder.mu.Unlock()
+	if _, known := f.feeder.edges["other"]; known {
+		t.Error("it is remembered for ever")
+	}
+}
+
+// Whoever tells the feeder last what is wanted leaves out nothing that another has said.
+func TestManyFollowAtOnce(t *testing.T) {
+	const channels = 400
+	s := newStageWith(t, 1, func(cfg *Config) { cfg.Beat, cfg.FollowWait = 5*time.Second, testPatience })
+	var following sync.WaitGroup
+	for i := range channels {
+		following.Go(func() { s.edge.Follow(named(i)) })
+	}
+	following.Wait()
+	wanted := 0
+	for i := range s.edge.shards {
+		if s.edge.shards[i].wanted {
+			wanted++
+		}
+	}
+	read := engine.HistoryRequest{Channel: named(0), Retention: kept}
+	if _, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&read, done) }); err != nil {
+		t.Fatal(err) // it comes after all that was said
+	}
+	f := s.feeder().feeder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.edges[s.edge.cfg.Node].shards); n != wanted {
+		t.Errorf("of %d shards it feeds %d", wanted, n)
 	}
 }
 

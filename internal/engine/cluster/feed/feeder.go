@@ -129,15 +129,20 @@ func (f *Feeder) beat() {
 	}
 }
 
-// expire forgets edges that do not ask any more.
+// expire stops feeding edges that do not ask any more, and forgets them. What they may
+// send again is remembered for as long as they may, so that it is not done again.
 func (f *Feeder) expire(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, e := range f.edges {
-		if now.After(e.until) {
-			for i := range e.shards {
-				f.listen(i, -1)
-			}
+		if !now.After(e.until) {
+			continue
+		}
+		for i := range e.shards {
+			f.listen(i, -1)
+		}
+		clear(e.shards)
+		if len(e.writes) == 0 || now.Sub(e.until) > giveUp {
 			delete(f.edges, id)
 		}
 	}

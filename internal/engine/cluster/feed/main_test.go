@@ -156,6 +156,7 @@ type core struct {
 	refuses bool                // what is published is not stored
 	slow    time.Duration       // that a history takes
 	hold    func(answer func()) // keeps the answer of a look
+	removed func()
 }
 
 func newCore(tb testing.TB, n *node.Node, l *ledger) *core {
@@ -265,7 +266,15 @@ func (c *core) read(req *engine.HistoryRequest) (res engine.HistoryResult) {
 	return res
 }
 
-func (*core) RemoveHistory(_ channel.ID, _ engine.Retention, done func(error)) { done(nil) }
+func (c *core) RemoveHistory(_ channel.ID, _ engine.Retention, done func(error)) {
+	c.mu.Lock()
+	removed := c.removed
+	c.mu.Unlock()
+	if removed != nil {
+		removed()
+	}
+	done(nil)
+}
 
 // audience is a Follower that faults what does not follow.
 type audience struct {
