@@ -188,7 +188,7 @@ func (t *tail) drain(ctx context.Context, c *consumer) error {
 				heard, lags = time.Now(), false
 			}
 		case ctx.Err() != nil || time.Since(heard) >= missed:
-			return nil
+			return nil //nolint:nilerr // Tail looks at ctx
 		case !lags:
 			lags = true // unless the consumer says more in a moment
 		default:
