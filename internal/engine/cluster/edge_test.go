@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func (c *cast) edge(cfg Config, f engine.Follower) *edgeNode {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cfg.Conn, cfg.Node, cfg.Label, cfg.Logger = n.Conn(), rand.Text(), "edge", logger(c.t)
+	cfg.Conn, cfg.Node, cfg.Label, cfg.Logger = n.Conn(), cmp.Or(cfg.Node, rand.Text()), "edge", logger(c.t)
 	e, err := OpenEdge(cfg)
 	if err != nil {
 		c.t.Fatal(err)

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -252,7 +254,39 @@ func TestAllRestart(t *testing.T) {
 // anew: NATS alone would wait for a server that may never come.
 func TestMemoryLogBeginsAnew(t *testing.T) {
 	t.Parallel()
-	c := newCrew(t, 3, Config{Logs: 1, RemakeAfter: 2 * time.Second})
+	memoryLogBeginsAnew(t, newCrew(t, 3, Config{Logs: 1, RemakeAfter: 2 * time.Second}))
+}
+
+// Nor does it wait for an edge node to decide.
+func TestMemoryLogBeginsAnewBesideAnEdge(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, 3, Config{Logs: 1, RemakeAfter: 2 * time.Second, Feeds: true})
+	cfg := c.cfg
+	for cfg.Node = rand.Text(); !heavy(cfg.Node, c.engines[0].memory[0].name); cfg.Node = rand.Text() {
+	}
+	e := c.edge(cfg, newAudience(t, c.truth))
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	edgeReady(t, e, 3)
+	for _, x := range c.engines {
+		if owner, _ := x.Owner(x.memory[0].name); owner != cfg.Node {
+			t.Fatalf("%s decides", owner)
+		}
+	}
+	memoryLogBeginsAnew(t, c)
+}
+
+// heavy reports whether a node is the owner of a key among nodes of a few random ids.
+func heavy(node, key string) bool {
+	sum := sha256.Sum256([]byte(node + "\x00" + key))
+	return sum[0] == 0xff && sum[1] >= 0xf0
+}
+
+func memoryLogBeginsAnew(t *testing.T, c *crew) {
+	t.Helper()
 	r := keep(1000, channel.Memory)
 	before := publish(t, c.engines[0], named(0), r, "before")
 	for i := range c.engines {

@@ -276,12 +276,14 @@ func (p *partition) silentSince(asked time.Time) time.Time {
 // remake gives a memory log up that has had no leader for long, though those who
 // could lead it are there: the servers that had its messages in RAM are gone, or
 // have lost them, and NATS waits for all of them before it takes an empty log for
-// the right one. One node decides.
+// the right one. One node decides, or later any: that one may be an edge node, which has
+// no logs.
 func (p *partition) remake(now, silent time.Time) {
-	if !p.memory || now.Sub(silent) < p.e.cfg.RemakeAfter {
-		return
-	}
+	after := p.e.cfg.RemakeAfter
 	if _, mine := p.e.bus.Owner(p.name); !mine {
+		after *= 2
+	}
+	if !p.memory || now.Sub(silent) < after {
 		return
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, joinTimeout)
@@ -292,7 +294,11 @@ func (p *partition) remake(now, silent time.Time) {
 	p.e.cfg.Logger.Warn("a memory log without a leader begins anew", "log", p.name, "since", silent)
 	if err := p.journal.Delete(ctx); err != nil {
 		p.e.cfg.Logger.Error("cannot begin a memory log anew", "log", p.name, "error", err)
+		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.health.silent = time.Time{} // the next log has time to elect
 }
 
 // alarm says, once, that the log is about to drop what is not applied here.

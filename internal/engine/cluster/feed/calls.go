@@ -1,9 +1,11 @@
 package feed
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,13 +35,15 @@ type call struct {
 	write  bool
 	begun  time.Time
 	sentAt time.Time // zero: it was not sent
-	to     string    // and to whom
+	again  bool      // it was sent before the feeder changed, and may have been made then
 	ended  bool
+	former []uint64 // ids of a read that was sent again, which may yet be answered
 
 	// Owned by the client's goroutine.
-	parts int
-	res   engine.HistoryResult // as far as it has come
-	done  func(x *call, body []byte, err error)
+	coming uint64 // id of the answer of which there are
+	parts  int
+	res    engine.HistoryResult // as far as it has come
+	done   func(x *call, body []byte, err error)
 }
 
 // Publish has a core node store a publication.
@@ -152,7 +156,7 @@ func (c *Client) sendLocked(x *call, now time.Time) {
 		}
 		m.number, m.base = x.number, c.writes[0].number
 	}
-	x.sentAt, x.to = now, c.feeder
+	x.sentAt = now
 	if err := c.cfg.Line.Send(c.subjects.node+c.feeder, m.append()); err != nil {
 		c.cfg.Logger.Debug("a core node was not asked", "error", err)
 	}
@@ -169,6 +173,9 @@ func (c *Client) finishWith(x *call, body []byte, err error) {
 	}
 	x.ended = true
 	delete(c.calls, x.id)
+	for _, id := range x.former {
+		delete(c.former, id)
+	}
 	c.bytes -= int64(len(x.body))
 	x.body = nil
 	for len(c.writes) > 0 && c.writes[0].ended {
@@ -192,10 +199,14 @@ func (c *Client) finishWith(x *call, body []byte, err error) {
 // again.
 func (c *Client) answered(m *message) {
 	c.mu.Lock()
-	x := c.calls[m.id]
+	x := cmp.Or(c.calls[m.id], c.former[m.id])
+	again := x != nil && x.again
 	c.mu.Unlock()
 	switch {
 	case x == nil:
+		return
+	case m.status != statusOK && again:
+		c.finish(x, errUnknown) // this feeder has not made it, and the last may have
 		return
 	case m.status != statusOK:
 		c.finish(x, errorOf(m.status, m.body))
@@ -205,9 +216,9 @@ func (c *Client) answered(m *message) {
 		return
 	}
 	if m.part == 0 {
-		x.parts, x.res = 0, engine.HistoryResult{}
+		x.coming, x.parts, x.res = m.id, 0, engine.HistoryResult{}
 	}
-	if m.part != x.parts {
+	if m.id != x.coming || m.part != x.parts {
 		return
 	}
 	x.parts++
@@ -257,34 +268,47 @@ func (c *Client) tendCalls(now time.Time) {
 }
 
 // rereadLocked sends reads again under other ids, so that the parts of two answers are
-// not taken for one.
+// not taken for one. Any of the answers will do: those of a feeder that always takes
+// longer than SendAgain would never come in time otherwise.
 func (c *Client) rereadLocked(reads []*call, now time.Time) {
+	if c.feeder == "" {
+		return
+	}
 	for _, x := range reads {
 		delete(c.calls, x.id)
+		c.former[x.id], x.former = x, append(x.former, x.id)
 		c.lastID++
-		x.id, x.parts = c.lastID, 0
+		x.id = c.lastID
 		c.calls[x.id] = x
 		c.count.resent.Add(1)
 		c.sendLocked(x, now)
 	}
 }
 
-// turn asks another feeder what the last one has not answered. A removal that may
-// have been made is not made again: it would take with it what came since.
+// turn asks another feeder what the last one has not answered. Writes are numbered
+// anew: it never hears of those between them that have ended, and would wait for each.
+// A removal that may have been made is not made again: it would take with it what came
+// since.
 func (c *Client) turn(feeder string, now time.Time) {
-	var lost []*call
+	var lost, reads []*call
 	c.mu.Lock()
 	c.feeder = feeder
-	for _, x := range c.writes {
-		switch {
-		case x.ended:
-		case x.op == opRemove && x.number > 0 && feeder != "" && x.to != feeder:
-			lost = append(lost, x)
-		default:
+	if feeder != "" {
+		c.writes = slices.DeleteFunc(c.writes, func(x *call) bool {
+			if !x.ended && x.op == opRemove && x.number > 0 {
+				lost = append(lost, x)
+				return true
+			}
+			return x.ended
+		})
+		for _, x := range c.writes {
+			x.again = x.again || x.number > 0
+			x.number = 0
+		}
+		for _, x := range c.writes {
 			c.sendLocked(x, now)
 		}
 	}
-	var reads []*call
 	for _, x := range c.calls {
 		if !x.write {
 			reads = append(reads, x)

@@ -173,6 +173,8 @@ func (c *Client) subscribeLocked(sh *shard) {
 
 // listen tells the feeder which shards are wanted.
 func (c *Client) listen() {
+	c.wishing.Lock() // or what has been looked at longer ago is said later, and counts
+	defer c.wishing.Unlock()
 	m := &message{kind: kindListen, from: c.cfg.Node}
 	for i := range c.shards {
 		sh := &c.shards[i]

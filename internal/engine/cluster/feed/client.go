@@ -30,14 +30,16 @@ type Client struct {
 	stop     chan struct{}
 	running  sync.WaitGroup
 
-	count counters
-	mute  atomic.Bool // a Follow has waited in vain, and the feed has not come since
+	count   counters
+	wishing sync.Mutex  // held while the feeder is told what is wanted
+	mute    atomic.Bool // a Follow has waited in vain, and the feed has not come since
 
 	mu      sync.Mutex
 	closed  bool
 	feeder  string // id of the node; "": there is none
 	wishes  uint64 // id of the last wish to be fed
 	calls   map[uint64]*call
+	former  map[uint64]*call // by ids they had before
 	bytes   int64
 	lastID  uint64
 	number  uint64  // of the last write
@@ -101,7 +103,8 @@ func New(cfg Config) *Client {
 	cfg.setDefaults()
 	c := &Client{
 		cfg: cfg, subjects: subjectsOf(cfg.Prefix), inbound: make(chan *nats.Msg, maxInbound),
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), calls: make(map[uint64]*call), feeders: make(map[string]*candidate),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		calls: make(map[uint64]*call), former: make(map[uint64]*call), feeders: make(map[string]*candidate),
 	}
 	c.unready = noFeeder
 	for i := range c.shards {

@@ -12,7 +12,7 @@
 //
 // # Locks
 //
-// A shard's mutex guards which channels are followed; Client.mu guards the calls and
+// Client.wishing is taken before all others. A shard's mutex guards which channels are followed; Client.mu guards the calls and
 // is taken inside it. What is known of a channel belongs to the client's goroutine,
 // which tells the Follower and answers calls without a lock. A Feeder's shard has a
 // mutex, inside which only the line's is taken.

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
 	"github.com/fanfare-push/fanfare/internal/engine"
 	"github.com/fanfare-push/fanfare/internal/engine/cluster/node"
+	"github.com/fanfare-push/fanfare/internal/store"
 )
 
 // stage is an edge among core nodes.
@@ -28,12 +30,18 @@ type stage struct {
 
 func newStage(t *testing.T, cores int) *stage {
 	t.Helper()
+	return newStageWith(t, cores, func(*Config) {})
+}
+
+func newStageWith(t *testing.T, cores int, set func(*Config)) *stage {
+	t.Helper()
 	s := &stage{t: t, net: network(t), ledger: newLedger(), seen: newAudience(t)}
 	for range cores {
 		s.enter()
 	}
 	var cfg Config
 	s.line, cfg = connect(t, s.net)
+	set(&cfg)
 	s.edge = New(cfg)
 	s.edge.Attach(s.seen.tell)
 	t.Cleanup(s.edge.Close)
@@ -207,6 +215,119 @@ func TestFeederGoesSilent(t *testing.T) {
 	}
 }
 
+// What is between writes that have ended does not hold up the next feeder, which never
+// hears of those.
+func TestHolesBetweenWrites(t *testing.T) {
+	const writes = 16
+	s := newStageWith(t, 2, func(cfg *Config) { cfg.SendAgain = time.Hour })
+	first := s.feeder()
+	answered := make(chan error, writes)
+	for n := range writes {
+		first.mu.Lock()
+		first.unknown = n%2 == 0
+		first.mu.Unlock()
+		req := request(named(0), fmt.Sprint(n))
+		s.edge.Publish(&req, func(_ engine.PublishResult, err error) { answered <- err })
+		eventually(t, "it is stored", func() bool { return len(s.ledger.of(named(0))) == n+1 })
+	}
+	eventually(t, "half of it is answered", func() bool { return len(answered) == writes/2 })
+	first.line.loss.Store(1000)
+	eventually(t, "all is", func() bool { return len(answered) == writes })
+	for range writes {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+	if all := s.ledger.of(named(0)); len(all) != writes || s.feeder() == first {
+		t.Errorf("stored are %q", all)
+	}
+}
+
+// A write that comes again after a feeder has not heard of the edge for long is not done
+// again.
+func TestWriteComesAgainLate(t *testing.T) {
+	s := newStage(t, 1)
+	f := s.feeder()
+	var removals atomic.Int32
+	f.mu.Lock()
+	f.removed = func() { removals.Add(1) }
+	f.mu.Unlock()
+	body := store.AppendEntry(nil, &store.Entry{Kind: store.Remove, Channel: named(0), Retention: kept})
+	again := &message{kind: kindCall, from: "other", id: 1, op: opRemove, number: 7, base: 7, body: body}
+	_, other := connect(t, s.net)
+	inbox, err := other.Conn.SubscribeSync(f.feeder.subjects.node + "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		if err := other.Conn.Publish(f.feeder.subjects.node+f.feeder.cfg.Node, again.append()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inbox.NextMsg(testPatience); err != nil {
+			t.Fatalf("answer %d: %v", n+1, err)
+		}
+		f.feeder.expire(time.Now().Add(2 * lease))
+	}
+	if n := removals.Load(); n != 1 {
+		t.Errorf("it was removed %d times", n)
+	}
+	f.feeder.expire(time.Now().Add(2 * engine.IdempotencyWindow))
+	f.feeder.mu.Lock()
+	defer f.feeder.mu.Unlock()
+	if _, known := f.feeder.edges["other"]; known {
+		t.Error("it is remembered for ever")
+	}
+}
+
+// Whoever tells the feeder last what is wanted leaves out nothing that another has said.
+func TestManyFollowAtOnce(t *testing.T) {
+	const channels = 400
+	s := newStageWith(t, 1, func(cfg *Config) { cfg.Beat, cfg.FollowWait = 5*time.Second, testPatience })
+	var following sync.WaitGroup
+	for i := range channels {
+		following.Go(func() { s.edge.Follow(named(i)) })
+	}
+	following.Wait()
+	wanted := 0
+	for i := range s.edge.shards {
+		if s.edge.shards[i].wanted {
+			wanted++
+		}
+	}
+	read := engine.HistoryRequest{Channel: named(0), Retention: kept}
+	if _, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&read, done) }); err != nil {
+		t.Fatal(err) // it comes after all that was said
+	}
+	f := s.feeder().feeder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.edges[s.edge.cfg.Node].shards); n != wanted {
+		t.Errorf("of %d shards it feeds %d", wanted, n)
+	}
+}
+
+// That the next feeder has stored nothing says nothing of the last.
+func TestNextFeederRefuses(t *testing.T) {
+	s := newStage(t, 2)
+	first := s.feeder()
+	for _, c := range s.cores {
+		c.mu.Lock()
+		c.unknown, c.refuses = c == first, c != first
+		c.mu.Unlock()
+	}
+	req := request(named(0), "first")
+	answered := make(chan error, 1)
+	s.edge.Publish(&req, func(_ engine.PublishResult, err error) { answered <- err })
+	eventually(t, "it is stored", func() bool { return len(s.ledger.of(named(0))) == 1 })
+	first.line.loss.Store(1000)
+	if err := <-answered; !errors.Is(err, errUnknown) {
+		t.Errorf("of what is stored: %v", err)
+	}
+	if _, err := await(t, func(done func(engine.PublishResult, error)) { s.edge.Publish(&req, done) }); !errors.Is(err, engine.ErrBusy) {
+		t.Errorf("of what no other was sent: %v", err)
+	}
+}
+
 // A feeder that beats and hears nothing is replaced.
 func TestFeederIsDeaf(t *testing.T) {
 	s := newStage(t, 2)
@@ -249,6 +370,42 @@ func TestTailIsMissed(t *testing.T) {
 	s.told(named(0), last+1)
 }
 
+// What is missed while something is looked up is not in what is found, and is looked up
+// then.
+func TestMissedWhileLookedUp(t *testing.T) {
+	s := newStageWith(t, 1, func(cfg *Config) { cfg.SendAgain, cfg.ReadWait = time.Hour, time.Hour })
+	s.edge.Follow(named(0))
+	s.publish(nil, named(0), "first")
+	s.told(named(0), 1)
+	eventually(t, "it is compared", func() bool {
+		n := s.edge.Counters()
+		return n.Checked > 0 && n.Calls == 0
+	})
+	f := s.feeder()
+	lose := func(data string) {
+		f.line.loss.Store(1000)
+		s.publish(f, named(0), data)
+		f.line.loss.Store(0)
+	}
+	answers := make(chan func(), 8)
+	f.mu.Lock()
+	f.hold = func(answer func()) { answers <- answer }
+	f.mu.Unlock()
+	lose("second")
+	answer := <-answers
+	f.mu.Lock()
+	f.hold = nil
+	f.mu.Unlock()
+	before := s.edge.Counters()
+	lose("third")
+	eventually(t, "the gap is seen", func() bool {
+		now := s.edge.Counters()
+		return now.Gaps > before.Gaps && now.Checked > before.Checked
+	})
+	answer()
+	s.told(named(0), 3)
+}
+
 // A reader is not told of less than the Follower was, whoever is asked.
 func TestReadersDoNotFallBehind(t *testing.T) {
 	s := newStage(t, 2)
@@ -284,6 +441,27 @@ func TestReadersDoNotFallBehind(t *testing.T) {
 	}
 	if res := <-read; res.Top.Offset != 5 {
 		t.Errorf("once it is not: %+v", res.Top)
+	}
+}
+
+// A feeder that takes longer over each read than an edge waits before it asks again is
+// heard all the same.
+func TestSlowReads(t *testing.T) {
+	s := newStageWith(t, 1, func(cfg *Config) { cfg.ReadWait = testPatience })
+	s.publish(nil, named(0), "first")
+	f := s.feeder()
+	f.mu.Lock()
+	f.slow = 4 * s.edge.cfg.SendAgain
+	f.mu.Unlock()
+	req := engine.HistoryRequest{Channel: named(0), Retention: kept, Limit: -1}
+	res, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&req, done) })
+	if err != nil || res.Top.Offset != 1 || len(res.Publications) != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	s.edge.mu.Lock()
+	defer s.edge.mu.Unlock()
+	if len(s.edge.former) > 0 {
+		t.Errorf("%d ids are kept", len(s.edge.former))
 	}
 }
 
@@ -338,6 +516,27 @@ func TestTooLarge(t *testing.T) {
 	if _, err := await(t, func(done func(engine.HistoryResult, error)) { s.edge.History(&read, done) }); !errors.Is(err, errFailed) {
 		t.Errorf("%v", err)
 	}
+}
+
+// A channel whose publications are more tags than data is looked up all the same.
+func TestManyTags(t *testing.T) {
+	const missed, most = 100, 64 << 10
+	s := newStage(t, 1)
+	s.edge.Follow(named(0))
+	s.publish(nil, named(0), "first")
+	s.told(named(0), 1)
+	f := s.feeder()
+	f.line.most.Store(most)
+	f.line.loss.Store(1000)
+	for range missed {
+		req := request(named(0), "x")
+		req.Publication.Tags = map[string]string{"tag": strings.Repeat("x", 4000)}
+		if _, err := await(t, func(done func(engine.PublishResult, error)) { f.Publish(req, done) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.line.loss.Store(0)
+	s.told(named(0), missed+1)
 }
 
 // Without a feeder what was not sent is refused in time, and what is asked too.

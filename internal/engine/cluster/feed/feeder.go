@@ -129,15 +129,20 @@ func (f *Feeder) beat() {
 	}
 }
 
-// expire forgets edges that do not ask any more.
+// expire stops feeding edges that do not ask any more, and forgets them. What they may
+// send again is remembered for as long as they may, so that it is not done again.
 func (f *Feeder) expire(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, e := range f.edges {
-		if now.After(e.until) {
-			for i := range e.shards {
-				f.listen(i, -1)
-			}
+		if !now.After(e.until) {
+			continue
+		}
+		for i := range e.shards {
+			f.listen(i, -1)
+		}
+		clear(e.shards)
+		if len(e.writes) == 0 || now.Sub(e.until) > giveUp {
 			delete(f.edges, id)
 		}
 	}
@@ -297,8 +302,10 @@ func (f *Feeder) write(m *message) {
 func (f *Feeder) look(m *message, req engine.HistoryRequest) {
 	f.core.Look(req, func(res engine.HistoryResult, err error) {
 		all := res.Publications
+		var scratch []byte
 		res.Publications = slices.DeleteFunc(slices.Clone(all), func(p *engine.Publication) bool {
-			return !f.fits(2*len(p.Data)) && !f.fits(overhead+len(store.AppendPublication(nil, p)))
+			scratch = store.AppendPublication(scratch[:0], p)
+			return !f.fits(overhead + len(scratch))
 		})
 		if len(all) > 0 && len(res.Publications) == 0 && all[len(all)-1].Offset < res.Top.Offset {
 			req.Since = &engine.Position{Epoch: res.Top.Epoch, Offset: all[len(all)-1].Offset}
@@ -321,10 +328,13 @@ func (f *Feeder) page(m *message, res *engine.HistoryResult, err error) {
 		f.answer(m, err, nil)
 		return
 	}
-	rest := res.Publications
+	rest, most := res.Publications, maxPart
+	if takes := f.cfg.Line.MaxMessage(); takes > 0 {
+		most = min(most, takes-overhead)
+	}
 	for part := 0; ; part++ {
 		var body []byte
-		body, rest = appendPage(nil, res, rest)
+		body, rest = appendPage(nil, res, rest, most)
 		if !f.fits(len(body)) {
 			f.answer(m, fmt.Errorf("a publication %w", errTooLarge), nil)
 			return

@@ -45,7 +45,7 @@ type lane struct {
 	base     bool
 	fetching bool
 	told     atomic.Uint64   // offset of what was told last, for readers on any goroutine; 0: nothing in this epoch
-	missed   engine.Position // what came meanwhile and was not told; without an epoch: nothing
+	missed   engine.Position // what is heard of since the last look and was not told; without an epoch: nothing
 	waiting  []func()        // publishers whose publication is being fetched
 }
 
@@ -208,9 +208,18 @@ func (c *Client) deliver(f *followed, n int, epoch string, pub *engine.Publicati
 		c.hand(f, l, epoch, pub)
 	case same && pub.Offset <= l.cursor.Offset:
 	default:
-		l.missed = engine.Position{Epoch: epoch, Offset: pub.Offset}
-		c.fetch(f, n)
+		c.miss(f, n, engine.Position{Epoch: epoch, Offset: pub.Offset})
 	}
+}
+
+// miss has looked up what stands between the cursor and a position. What is being looked
+// up already may be older.
+func (c *Client) miss(f *followed, n int, at engine.Position) {
+	l := &f.lanes[n]
+	if l.missed.Epoch != at.Epoch || l.missed.Offset < at.Offset {
+		l.missed = at
+	}
+	c.fetch(f, n)
 }
 
 // hand tells the Follower.
@@ -282,8 +291,8 @@ func (c *Client) compare(f *followed, body []byte, err error) {
 		switch {
 		case !l.known:
 			l.known, l.base, l.cursor = true, true, tops[n]
-		case tops[n] != l.cursor && !l.fetching:
-			c.fetch(f, n)
+		case tops[n] != l.cursor:
+			c.miss(f, n, tops[n])
 		}
 	}
 }
@@ -313,7 +322,7 @@ func (c *Client) handed(ch channel.ID, memory bool, at engine.Position, done fun
 		return
 	}
 	l.waiting = append(l.waiting, done)
-	c.fetch(f, n)
+	c.miss(f, n, at)
 }
 
 // fetch looks up what follows the cursor. What comes meanwhile and does not follow

@@ -152,7 +152,11 @@ type core struct {
 
 	mu      sync.Mutex
 	applied int
-	unknown bool // what is published is stored, and not answered
+	unknown bool                // what is published is stored, and not answered
+	refuses bool                // what is published is not stored
+	slow    time.Duration       // that a history takes
+	hold    func(answer func()) // keeps the answer of a look
+	removed func()
 }
 
 func newCore(tb testing.TB, n *node.Node, l *ledger) *core {
@@ -192,10 +196,14 @@ func (c *core) apply(n int) {
 }
 
 func (c *core) Publish(req engine.PublishRequest, done func(engine.PublishResult, error)) {
-	res, n := c.ledger.add(&req)
 	c.mu.Lock()
-	unknown := c.unknown
+	unknown, refuses := c.unknown, c.refuses
 	c.mu.Unlock()
+	if refuses {
+		done(engine.PublishResult{}, engine.ErrBusy)
+		return
+	}
+	res, n := c.ledger.add(&req)
 	if unknown {
 		return
 	}
@@ -204,7 +212,14 @@ func (c *core) Publish(req engine.PublishRequest, done func(engine.PublishResult
 }
 
 func (c *core) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
-	c.Look(req, done)
+	c.mu.Lock()
+	slow := c.slow
+	c.mu.Unlock()
+	if slow == 0 {
+		c.Look(req, done)
+		return
+	}
+	time.AfterFunc(slow, func() { c.Look(req, done) })
 }
 
 // Look waits, as a core does, for what is not applied here.
@@ -225,6 +240,13 @@ func (c *core) Look(req engine.HistoryRequest, done func(engine.HistoryResult, e
 			return
 		}
 	}
+	c.mu.Lock()
+	hold := c.hold
+	c.mu.Unlock()
+	if hold != nil && req.Limit > 0 {
+		hold(func() { done(res, nil) })
+		return
+	}
 	done(res, nil)
 }
 
@@ -244,7 +266,15 @@ func (c *core) read(req *engine.HistoryRequest) (res engine.HistoryResult) {
 	return res
 }
 
-func (*core) RemoveHistory(_ channel.ID, _ engine.Retention, done func(error)) { done(nil) }
+func (c *core) RemoveHistory(_ channel.ID, _ engine.Retention, done func(error)) {
+	c.mu.Lock()
+	removed := c.removed
+	c.mu.Unlock()
+	if removed != nil {
+		removed()
+	}
+	done(nil)
+}
 
 // audience is a Follower that faults what does not follow.
 type audience struct {

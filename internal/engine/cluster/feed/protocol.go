@@ -24,11 +24,12 @@ package feed
 // Writes (publish, remove) are numbered by the edge, and a feeder takes them in this
 // order only, from the lowest that the edge does not know the end of (base): one that
 // comes before its predecessor is not looked at, as it will come again; one that was
-// taken is not done again, its answer is repeated until base is above it. When the feeder
-// changes, what was not answered is sent to the next in the same order: a publication
-// carries an idempotency key in any case, its publisher's or one of the edge's own, so
-// that it is stored once however often it is sent within engine.IdempotencyWindow. After
-// giveUp, and for a removal, the outcome is unknown and so answered.
+// taken is not done again, its answer is repeated until base is above it. When the
+// feeder changes, what was not answered is sent to the next in the same order, under
+// numbers that follow the last: a publication carries an idempotency key in any case, its
+// publisher's or one of the edge's own, so that it is stored once however often it is
+// sent within engine.IdempotencyWindow. Should the next refuse it, after giveUp, and for
+// a removal, the outcome is unknown and so answered.
 //
 // Every message is a version, its kind, the node that sent it, and then, where numbers
 // are unsigned varints and strings begin with their length:

@@ -212,23 +212,24 @@ func decodeRequest(b []byte) (req engine.HistoryRequest, err error) {
 	return req, r.End("history request")
 }
 
-// appendPage encodes what of a result fits into one message, at least one
+// appendPage encodes what of a result fits into so many bytes, at least one
 // publication, and says what is left.
-func appendPage(dst []byte, res *engine.HistoryResult, pubs []*engine.Publication) (page []byte, rest []*engine.Publication) {
+func appendPage(dst []byte, res *engine.HistoryResult, pubs []*engine.Publication, most int) (page []byte, rest []*engine.Publication) {
 	dst = binary.AppendUvarint(appendPosition(dst, res.Top), res.Oldest)
-	n, size := 0, 0
-	for n < len(pubs) && (n == 0 || size+len(pubs[n].Data) < maxPart) {
-		size += overhead + len(pubs[n].Data)
-		n++
+	var list, scratch []byte
+	n := 0
+	for ; n < len(pubs); n++ {
+		scratch = store.AppendPublication(scratch[:0], pubs[n])
+		if n > 0 && len(dst)+len(list)+len(scratch)+3*binary.MaxVarintLen64 > most {
+			break
+		}
+		list = pack.AppendString(binary.AppendUvarint(list, pubs[n].Offset), scratch)
 	}
-	dst = binary.AppendUvarint(dst, uint64(n))
-	for _, p := range pubs[:n] {
-		dst = pack.AppendString(binary.AppendUvarint(dst, p.Offset), store.AppendPublication(nil, p))
-	}
-	return dst, pubs[n:]
+	return append(binary.AppendUvarint(dst, uint64(n)), list...), pubs[n:]
 }
 
-// maxPart is about how many bytes of a history go into one message.
+// maxPart is how many bytes of a history go into one message, unless it is of one
+// publication.
 const maxPart = 128 << 10
 
 // decodePage adds a part to what has come of a result.

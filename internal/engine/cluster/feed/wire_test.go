@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/fanfare-push/fanfare/internal/channel"
@@ -64,13 +65,30 @@ func TestPages(t *testing.T) {
 	parts := 0
 	for rest := want.Publications; len(rest) > 0 || parts == 0; parts++ {
 		var body []byte
-		body, rest = appendPage(nil, &want, rest)
+		body, rest = appendPage(nil, &want, rest, maxPart)
 		if err := decodePage(body, &got); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if parts < 4 || !reflect.DeepEqual(got, want) {
 		t.Errorf("in %d parts it became %d publications to %+v", parts, len(got.Publications), got.Top)
+	}
+}
+
+// What goes with the data counts, too.
+func TestPagesOfTags(t *testing.T) {
+	const most = 8 << 10
+	res := engine.HistoryResult{Top: engine.Position{Epoch: "E", Offset: 100}}
+	for i := range 100 {
+		res.Publications = append(res.Publications, &engine.Publication{
+			Offset: uint64(i + 1), Data: []byte("1"), Tags: map[string]string{"tag": strings.Repeat("x", 1000)},
+		})
+	}
+	for rest := res.Publications; len(rest) > 0; {
+		var body []byte
+		if body, rest = appendPage(nil, &res, rest, most); len(body) > most {
+			t.Fatalf("%d bytes", len(body))
+		}
 	}
 }
 

@@ -228,30 +228,49 @@ func (j *Journal) Leaderless(ctx context.Context) (bool, error) {
 // Get asks the log's leader for one message, without its entries. It fails with
 // ErrNotFound.
 func (j *Journal) Get(ctx context.Context, seq uint64) (Message, error) {
+	m, err := j.get(ctx, fmt.Appendf(nil, `{"seq":%d}`, seq))
+	if err != nil {
+		return Message{}, err
+	}
+	return decode(seq, m.Data)
+}
+
+// stored is a message as a server has it.
+type stored struct {
+	Seq  uint64 `json:"seq"`
+	Data []byte `json:"data"`
+}
+
+// from is the number of the first message from seq on that the log's leader has. It
+// fails with ErrNotFound.
+func (j *Journal) from(ctx context.Context, seq uint64) (uint64, error) {
+	m, err := j.get(ctx, fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, seq, j.cfg.Subject))
+	return m.Seq, err
+}
+
+func (j *Journal) get(ctx context.Context, which []byte) (stored, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	resp, err := j.cfg.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+j.cfg.Stream, fmt.Appendf(nil, `{"seq":%d}`, seq))
+	resp, err := j.cfg.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+j.cfg.Stream, which)
 	if err != nil {
-		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
+		return stored{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
 	}
 	var r struct {
-		Message *struct {
-			Data []byte `json:"data"`
-		} `json:"message"`
-		Error *jetstream.APIError `json:"error"`
+		Message *stored             `json:"message"`
+		Error   *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(resp.Data, &r); err != nil {
-		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
+		return stored{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, err)
 	}
 	switch {
 	case r.Error != nil && r.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		return Message{}, ErrNotFound
+		return stored{}, ErrNotFound
 	case r.Error != nil:
-		return Message{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, r.Error)
+		return stored{}, fmt.Errorf("read the log %s: %w", j.cfg.Stream, r.Error)
 	case r.Message == nil:
-		return Message{}, ErrNotFound
+		return stored{}, ErrNotFound
 	}
-	return decode(seq, r.Message.Data)
+	return *r.Message, nil
 }
 
 // Delete removes the log with all it holds, if it is there.

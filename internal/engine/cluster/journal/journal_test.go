@@ -253,6 +253,53 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// What is lost of an answer on its way is not left out.
+func TestFetchedIsLost(t *testing.T) {
+	j := made(t, config(connect(t)))
+	fill(t, j, 20, 10)
+	f := &tail{Journal: j, next: 11}
+	msg := func(seq int) *nats.Msg {
+		m, err := j.cfg.Conn.Request("$JS.API.DIRECT.GET."+j.cfg.Stream, fmt.Appendf(nil, `{"seq":%d}`, seq), patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if _, is, err := f.fetched(msg(15)); is || !errors.Is(err, errLost) || f.next != 11 {
+		t.Errorf("15 after 10: %t, %v; the next is %d", is, err, f.next)
+	}
+	if _, is, err := f.fetched(msg(11)); !is || err != nil {
+		t.Errorf("11 after 10: %t, %v", is, err)
+	}
+}
+
+// Numbers that nobody has are left out.
+func TestNumbersAreSkipped(t *testing.T) {
+	j := made(t, config(connect(t)))
+	fill(t, j, 20, 10)
+	s, err := j.js.Stream(t.Context(), j.cfg.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.DenyDelete = false
+	_ = j.js.DeleteStream(t.Context(), cfg.Name)
+	if s, err = j.js.CreateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, j, 20, 10)
+	for seq := range uint64(4) {
+		if err := s.DeleteMsg(t.Context(), 11+seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := followed(t, 6, func(ctx context.Context, take func([]Message) error) error { return j.Tail(ctx, 10, take) })
+	inOrder(t, list, 15, 20)
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 // What a consumer is late with is fetched when somebody knows that it is there.
 func TestHurry(t *testing.T) {
 	for name, hurried := range map[string]bool{"hurried": true, "left alone": false} {

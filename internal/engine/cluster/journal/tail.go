@@ -76,9 +76,12 @@ type tail struct {
 	near *nats.Subscription // of what is fetched; nil: nothing was yet
 }
 
+// close gives up what was asked for: what is left of an answer would be taken for a part
+// of the next.
 func (t *tail) close() {
 	if t.near != nil {
 		_ = t.near.Unsubscribe() // fails only without a connection, which has no subscriptions
+		t.near = nil
 	}
 }
 
@@ -185,7 +188,7 @@ func (t *tail) drain(ctx context.Context, c *consumer) error {
 				heard, lags = time.Now(), false
 			}
 		case ctx.Err() != nil || time.Since(heard) >= missed:
-			return nil
+			return nil //nolint:nilerr // Tail looks at ctx
 		case !lags:
 			lags = true // unless the consumer says more in a moment
 		default:
@@ -287,7 +290,8 @@ func (c *consumer) control(msg *nats.Msg) error {
 }
 
 // follows fails unless seq is the next message, or what lies between was never
-// stored anywhere.
+// stored anywhere, as the log's leader knows: a part of what is fetched may be lost on
+// its way.
 func (t *tail) follows(seq uint64) error {
 	if seq > t.next {
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
@@ -298,6 +302,9 @@ func (t *tail) follows(seq uint64) error {
 			return errLost
 		case b.First > t.next:
 			return ErrTrimmed
+		}
+		if first, err := t.from(ctx, t.next); err != nil || first != seq {
+			return errLost
 		}
 		t.cfg.Logger.Warn("numbers of the log were skipped", "log", t.cfg.Stream, "from", t.next, "to", seq-1)
 	}
@@ -332,13 +339,6 @@ func (t *tail) hand(batch []Message) error {
 // fetch gets what a near replica has. Only ErrTrimmed and what take fails with
 // are errors.
 func (t *tail) fetch(ctx context.Context) error {
-	if t.near == nil {
-		sub, err := t.cfg.Conn.SubscribeSync(t.cfg.Conn.NewInbox())
-		if err != nil {
-			return nil //nolint:nilerr // without a connection there is nothing to fetch
-		}
-		t.near = sub
-	}
 	for {
 		n, err := t.fetchOnce(ctx)
 		if n == 0 || err != nil {
@@ -357,6 +357,13 @@ func pause(ctx context.Context) error {
 }
 
 func (t *tail) fetchOnce(ctx context.Context) (n int, err error) {
+	if t.near == nil {
+		sub, err := t.cfg.Conn.SubscribeSync(t.cfg.Conn.NewInbox())
+		if err != nil {
+			return 0, nil //nolint:nilerr // without a connection there is nothing to fetch
+		}
+		t.near = sub
+	}
 	ask := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, t.next, fetchMost, fetchBytes)
 	if err := t.cfg.Conn.PublishRequest("$JS.API.DIRECT.GET."+t.cfg.Stream, t.near.Subject, ask); err != nil {
 		return 0, nil //nolint:nilerr // without a connection there is nothing to fetch
@@ -367,6 +374,7 @@ func (t *tail) fetchOnce(ctx context.Context) (n int, err error) {
 		msg, err := t.near.NextMsgWithContext(wait)
 		cancel()
 		if err != nil {
+			t.close()
 			return len(batch), t.hand(batch)
 		}
 		if status := msg.Header.Get("Status"); status != "" { // the end, nothing more, or nobody there
@@ -377,6 +385,7 @@ func (t *tail) fetchOnce(ctx context.Context) (n int, err error) {
 		}
 		m, is, err := t.fetched(msg)
 		if errors.Is(err, errLost) {
+			t.close()
 			return len(batch), t.hand(batch)
 		}
 		if err != nil {
