@@ -288,13 +288,16 @@ func (p *partition) remake(now, silent time.Time) {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, joinTimeout)
 	defer cancel()
-	if there, err := p.journal.Leaderless(ctx); err != nil || !there {
+	leaderless, err := p.journal.Leaderless(ctx)
+	if err != nil {
 		return
 	}
-	p.e.cfg.Logger.Warn("a memory log without a leader begins anew", "log", p.name, "since", silent)
-	if err := p.journal.Delete(ctx); err != nil {
-		p.e.cfg.Logger.Error("cannot begin a memory log anew", "log", p.name, "error", err)
-		return
+	if leaderless {
+		p.e.cfg.Logger.Warn("a memory log without a leader begins anew", "log", p.name, "since", silent)
+		if err := p.journal.Delete(ctx); err != nil {
+			p.e.cfg.Logger.Error("cannot begin a memory log anew", "log", p.name, "error", err)
+			return
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

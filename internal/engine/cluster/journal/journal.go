@@ -215,14 +215,18 @@ func (j *Journal) Bounds(ctx context.Context) (Bounds, error) {
 	return b, nil
 }
 
-// Leaderless reports whether the log is there and nobody leads it, as the cluster's
-// leader knows; it fails where that one does not answer.
+// Leaderless reports whether the log is there and nobody leads it. The cluster's
+// leader says so, after some time; Leaderless fails where that one does not answer, or
+// does not know yet.
 func (j *Journal) Leaderless(ctx context.Context) (bool, error) {
-	if _, err := j.js.AccountInfo(ctx); err != nil {
-		return false, fmt.Errorf("ask the cluster's leader: %w", err)
-	}
 	_, err := j.Bounds(ctx)
-	return errors.Is(err, errLeaderless) || errors.Is(err, context.DeadlineExceeded), nil
+	switch {
+	case errors.Is(err, errLeaderless):
+		return true, nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return false, nil
+	}
+	return false, err
 }
 
 // Get asks the log's leader for one message, without its entries. It fails with
