@@ -40,8 +40,8 @@ func control(s *stage) {
 	}
 	for _, r := range s.recorders {
 		r.until(t, "every control is told", func() bool { return len(r.control) >= len(want) })
-		if !reflect.DeepEqual(r.control, want) {
-			t.Errorf("told %+v", r.control)
+		if got := r.controls(); !reflect.DeepEqual(got, want) {
+			t.Errorf("told %+v", got)
 		}
 	}
 	sent(s, len(want))
@@ -67,13 +67,13 @@ func sent(s *stage, before int) {
 	}
 	for _, r := range s.recorders[1:] {
 		r.until(t, "every message has come", func() bool { return len(r.control) >= before+messages })
-		for i, c := range r.control[before:] {
+		for i, c := range r.controls()[before:] {
 			if string(c.Data) != fmt.Sprint(i) || c.Op != engine.ControlRelay {
 				t.Errorf("message %d is %+v", i, c)
 			}
 		}
 	}
-	if n := len(s.writerSeen().control); n != before {
+	if n := len(s.writerSeen().controls()); n != before {
 		t.Errorf("the sender is told %d times", n)
 	}
 }

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -105,6 +106,13 @@ func (r *recorder) Control(c engine.Control) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.control = append(r.control, c)
+}
+
+// controls is what was told so far.
+func (r *recorder) controls() []engine.Control {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.control)
 }
 
 // until waits for something that events make true; ok is called with the lock

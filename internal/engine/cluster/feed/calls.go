@@ -72,7 +72,7 @@ func (c *Client) Publish(req *engine.PublishRequest, done func(engine.PublishRes
 			done(engine.PublishResult{}, err)
 			return
 		}
-		c.handed(ch, memory, res.Position, func() { done(res, nil) })
+		c.handed(ch, memory, res.Position, !res.Duplicate, func() { done(res, nil) })
 	}})
 }
 

@@ -308,8 +308,9 @@ func (l *lane) stands(top engine.Position, told uint64) (behind bool) {
 }
 
 // handed calls done once the Follower was told of a publication, if the channel is
-// followed. The feed comes before the answer, unless something was lost.
-func (c *Client) handed(ch channel.ID, memory bool, at engine.Position, done func()) {
+// followed. The feed comes before the answer, unless something was lost. A fresh one was
+// stored for this call, and not at another time.
+func (c *Client) handed(ch channel.ID, memory bool, at engine.Position, fresh bool, done func()) {
 	f := c.find(ch)
 	if f == nil {
 		done()
@@ -317,6 +318,9 @@ func (c *Client) handed(ch channel.ID, memory bool, at engine.Position, done fun
 	}
 	n := laneOf(memory)
 	l := &f.lanes[n]
+	if !l.known && fresh && at.Offset > 0 { // the channel was followed before it was asked where it stands
+		l.known, l.cursor = true, engine.Position{Epoch: at.Epoch, Offset: at.Offset - 1}
+	}
 	if !l.known || l.cursor.Epoch == at.Epoch && l.cursor.Offset >= at.Offset {
 		done()
 		return
