@@ -179,7 +179,7 @@ func (t *tail) drain(ctx context.Context, c *consumer) error {
 		case msg != nil:
 			level, err := t.read(c, msg)
 			if errors.Is(err, errLost) {
-				return nil //nolint:nilerr // Tail asks for another
+				return nil
 			}
 			if err != nil {
 				return err
