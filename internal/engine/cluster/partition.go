@@ -333,7 +333,7 @@ func (p *partition) unready() string {
 	case !h.stuck.IsZero() && time.Since(h.stuck) > lag:
 		return "nothing can be appended: no quorum, or it has no leader"
 	case !h.silent.IsZero() && time.Since(h.silent) > lag+askTimeout:
-		return "its leader does not answer"
+		return "no quorum, or it has no leader: nobody answers for it"
 	case applied < h.known && time.Since(h.knownAt) > lag+p.e.cfg.TickEvery:
 		return fmt.Sprintf("%d messages behind", h.known-applied)
 	case time.Since(p.journal.CaughtUp()) > lag+askTimeout:
