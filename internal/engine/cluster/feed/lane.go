@@ -73,7 +73,8 @@ func (sh *shard) joinedLocked() {
 }
 
 // Follow is in force once it returns, unless the feeder does not answer within
-// FollowWait: what it missed by then is told later.
+// FollowWait. What comes between then and the first answer of a feeder is told to who
+// has a position, and may be missed by who has none.
 func (c *Client) Follow(ch channel.ID) {
 	sh := &c.shards[bus.Shard(ch)]
 	sh.mu.Lock()
