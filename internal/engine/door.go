@@ -21,6 +21,15 @@ func (d *Door) Enter() bool {
 // Leave follows Enter.
 func (d *Door) Leave() { d.mu.RUnlock() }
 
+// Err is ErrClosed once the door is closed.
+func (d *Door) Err() error {
+	if !d.Enter() {
+		return ErrClosed
+	}
+	d.Leave()
+	return nil
+}
+
 // Close closes the door once everybody inside has left, and reports whether it was
 // open.
 func (d *Door) Close() bool {

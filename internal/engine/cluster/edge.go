@@ -87,7 +87,7 @@ func (e *Edge) History(req engine.HistoryRequest, done func(engine.HistoryResult
 		e.feed.History(&req, done)
 		return
 	}
-	done(engine.HistoryResult{}, e.closed())
+	done(engine.HistoryResult{}, e.door.Err())
 }
 
 // RemoveHistory implements engine.Historian.
@@ -96,16 +96,7 @@ func (e *Edge) RemoveHistory(ch channel.ID, r engine.Retention, done func(error)
 		e.feed.Remove(ch, r, done)
 		return
 	}
-	done(e.closed())
-}
-
-// closed is ErrClosed once the engine is.
-func (e *Edge) closed() error {
-	if !e.door.Enter() {
-		return engine.ErrClosed
-	}
-	e.door.Leave()
-	return nil
+	done(e.door.Err())
 }
 
 // Status implements engine.Engine.

@@ -17,13 +17,7 @@ import (
 // on a node that is ahead.
 func (e *Engine) History(req engine.HistoryRequest, done func(engine.HistoryResult, error)) {
 	if !req.Retention.Kept() {
-		var err error
-		if !e.door.Enter() {
-			err = engine.ErrClosed
-		} else {
-			e.door.Leave()
-		}
-		done(engine.HistoryResult{}, err)
+		done(engine.HistoryResult{}, e.door.Err())
 		return
 	}
 	e.ask(&req, (*index.Index).History, done)
